@@ -1,0 +1,323 @@
+"""The C core as Python sees it: one process's handle on one region.
+
+Nothing here opens a name or a socket: a region is attached by file descriptor.
+The mapping lives as long as any object made from it, so that a view that
+outlives its reader is safe to touch.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from typing_extensions import Buffer
+
+LAYOUT_MAJOR: Final[int]
+LAYOUT_MINOR: Final[int]
+BUILD_FLAGS: Final[tuple[str, ...]]
+
+# Slot flags.
+KEY: Final[int]
+CONFIG: Final[int]
+DISCONTINUITY: Final[int]
+DROPPABLE: Final[int]
+CORRUPT: Final[int]
+HAS_CRC: Final[int]
+
+# Stream states.
+STATE_NEW: Final[int]
+STATE_LIVE: Final[int]
+STATE_ENDED: Final[int]
+
+# Why the daemon closed a region (0: it is open).
+CLOSED_ENDED: Final[int]
+CLOSED_PUBLISHER_GONE: Final[int]
+CLOSED_REAPED: Final[int]
+CLOSED_KICKED: Final[int]
+CLOSED_SUPERSEDED: Final[int]
+CLOSED_REFUSED: Final[int]
+
+def region_size(*, ring_bytes: int, slots: int) -> int:
+    """Size in bytes of a region with that payload ring and that many slots."""
+
+def format_region(
+    fd: int,
+    *,
+    key: str,
+    ring_bytes: int,
+    slots: int,
+    base_seq: int = 0,
+    base_epoch: int = 0,
+    gop_frames: int = 0,
+    gop_bytes: int = 0,
+    gop_ms: int = 0,
+    crc: bool = False,
+    region_id: bytes = b"",
+) -> None:
+    """Write an empty region into the object behind ``fd``, which has `region_size` bytes reserved.
+
+    ``gop_*``: a GOP past one of these bounds is no join point (0: no bound).
+    """
+
+def crc32c(data: Buffer, value: int = 0) -> int:
+    """CRC-32C (Castagnoli, RFC 3720 appendix B.4) of ``data``, continued from ``value``."""
+
+@final
+class TrackInfo:
+    """One entry of the track table and its cumulative counters, read consistently."""
+
+    id: int
+    kind: int  # 0 video, 1 audio, 2 data
+    codec: int
+    time_base: tuple[int, int]
+    width: int
+    height: int
+    sample_rate: int
+    channels: int
+    config_generation: int
+    frames: int  # with configuration frames
+    config_frames: int
+    keyframes: int
+    bytes: int
+    last_publish_ns: int  # monotonic; 0: none yet
+    last_pts: int
+    last_dts: int
+
+@final
+class GopInfo:
+    """One join point of the GOP ring."""
+
+    number: int
+    key_seq: int
+    join_seq: int  # where a joiner starts: key_seq, or the audio that was published ahead of it
+    track: int
+    epoch: int
+    pts: int  # in the time base of ``track``
+    publish_ns: int  # monotonic
+    frames: int  # from join_seq up to the next join point, or to the head
+    bytes: int
+    duration_ns: int  # in media time
+    intact: bool  # all of it is still in the ring
+    joinable: bool  # intact and within the GOP limits
+
+@final
+class ConfigInfo:
+    """One configuration record."""
+
+    generation: int
+    track: int
+    seq: int  # of its CONFIG frame
+    data: bytes
+
+@final
+class Counters:
+    """Cumulative counters and hot words, sampled at ``now_ns`` (monotonic)."""
+
+    now_ns: int
+    head: int  # sequence of the next frame
+    base_seq: int
+    reserved_pos: int
+    total_frames: int
+    total_bytes: int
+    padding_bytes: int
+    largest_frame: int
+    keyframes: int
+    gop_count: int
+    longest_gop_frames: int
+    longest_gop_bytes: int
+    keyframe_interval_ns: int  # between the two newest join points, in media time
+    last_publish_ns: int  # monotonic; 0: none yet
+    held_frames: int  # how many frames back from the head are still in the ring
+    held_bytes: int
+    retention_ns: int  # age of the oldest held frame relative to the newest
+    epoch: int
+    state: int
+    closed: int
+    writer_pid: int
+    subscribers: int
+    keyframe_requests: int
+
+@final
+class Region:
+    """A mapped region. Construction checks every field of the header.
+
+    Raises `RegionCorrupt` or `LayoutMismatch`; ``fd`` stays the caller's.
+    """
+
+    def __init__(self, fd: int, *, writable: bool = False) -> None: ...
+    key: str
+    region_id: bytes
+    size: int
+    ring_bytes: int
+    slots: int
+    max_frame: int
+    max_config: int
+    max_tracks: int
+    base_seq: int
+    created_ns: int  # wall clock
+    layout: tuple[int, int]
+    gop_limits: tuple[int, int, int]  # frames, bytes, ms
+    head: int
+    state: int
+    epoch: int
+    closed: int
+    subscribers: int
+    keyframe_requests: int
+    def counters(self) -> Counters: ...
+    def tracks(self) -> list[TrackInfo]: ...
+    def gops(self) -> list[GopInfo]:
+        """Join points still in the GOP ring, oldest first."""
+    def configs(self) -> list[ConfigInfo]:
+        """Configuration records, oldest generation first."""
+    def frame(self, seq: int) -> Frame | None:
+        """The frame of that sequence, if it is in the ring now."""
+    # The daemon's words; need a writable mapping.
+    def set_subscribers(self, count: int) -> None: ...
+    def request_keyframe(self) -> None: ...
+    def grant(self, epoch: int) -> None:
+        """Name the epoch that may write; a writer of another one stops at its next publish."""
+    def close_stream(self, closed: int) -> None:
+        """Tell all readers, with one of the CLOSED_ words, and wake them."""
+
+@final
+class Frame:
+    """One encoded frame, or a decoder configuration, as a view into the ring.
+
+    Exports a read-only buffer of its payload. ``pts``, ``dts`` and ``duration``
+    are in the time base of its track.
+    """
+
+    seq: int
+    track: int
+    pts: int
+    dts: int
+    duration: int | None
+    size: int
+    flags: int
+    keyframe: bool
+    is_config: bool
+    discontinuity: bool
+    droppable: bool
+    corrupt: bool
+    epoch: int
+    config_generation: int
+    join_seq: int  # key_seq of the join point this frame belongs to
+    capture_ns: int  # wall clock
+    publish_ns: int  # monotonic
+    crc32c: int | None
+    @property
+    def data(self) -> memoryview:
+        """The payload, zero copy, read-only; keeps the mapping alive."""
+    def is_intact(self) -> bool:
+        """True: every byte read from `data` so far is what was published."""
+    def tobytes(self) -> bytes:
+        """Copy of the payload, checked afterwards; raises `FrameOverwritten` or `FrameCorrupt`."""
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Gap:
+    """Frames this reader lost: ``missed`` of them, and goes on at ``resumed_at``."""
+
+    missed: int
+    resumed_at: int
+    def __init__(self, missed: int, resumed_at: int) -> None: ...
+
+@final
+class Span:
+    """Memory of the frame to come, to be filled in place. Leaving it uncommitted gives it back."""
+
+    buffer: memoryview
+    def commit(
+        self,
+        size: int,
+        *,
+        pts: int,
+        dts: int | None = None,
+        duration: int | None = None,
+        keyframe: bool = False,
+        discontinuity: bool = False,
+        droppable: bool = False,
+        corrupt: bool = False,
+        capture_ns: int | None = None,
+    ) -> int: ...
+    def abort(self) -> None: ...
+    def __enter__(self) -> Span: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+@final
+class Writer:
+    """The one writer of a region. The caller holds the region's lock.
+
+    Construction re-claims: sequences go on, the epoch rises by one.
+    ``tracks``: (kind, codec, (num, den), width, height, sample_rate, channels), a track's id being its place.
+    """
+
+    def __init__(
+        self, region: Region, tracks: Sequence[tuple[int, int, tuple[int, int], int, int, int, int]]
+    ) -> None: ...
+    epoch: int
+    gated: int  # frames not published because a re-claimed stream awaits its keyframe
+    def publish(
+        self,
+        track: int,
+        payload: Buffer,
+        *,
+        pts: int,
+        dts: int | None = None,
+        duration: int | None = None,
+        keyframe: bool = False,
+        discontinuity: bool = False,
+        droppable: bool = False,
+        corrupt: bool = False,
+        capture_ns: int | None = None,
+    ) -> int:
+        """Publish one frame; returns the number of attached subscribers.
+
+        Raises `FrameTooLarge`, `PublisherClosed`, `PublisherReplaced`; `ValueError` for a track that is not.
+        """
+    def reserve(self, track: int, size: int) -> Span: ...
+    def set_config(self, track: int, config: Buffer, width: int = 0, height: int = 0) -> int:
+        """Start a new configuration generation and publish it as a CONFIG frame; returns the generation."""
+    def keyframe_requested(self) -> bool:
+        """True once for each batch of requests since the last call."""
+    def end(self) -> None:
+        """The stream is over: readers are told and woken. Idempotent."""
+    def detach(self) -> None:
+        """Stop writing and leave the stream open for the next writer (interrupted)."""
+    def forget(self) -> None:
+        """In a forked child: this writer is the parent's."""
+
+@final
+class Reader:
+    """A cursor over a region. Not thread-safe but for `wake` and `kick`.
+
+    ``start``: ("keyframe" | "live" | "oldest", 0), ("seq", n) or ("ago", ns).
+    ``track_mask``: bit n set: frames of track n are delivered.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        start: tuple[str, int] = ("keyframe", 0),
+        *,
+        resync_oldest: bool = False,
+        track_mask: int = 0xFFFFFFFF,
+        skip_configs_through: int = 0,
+    ) -> None: ...
+    cursor: int  # sequence of the next frame wanted
+    missed: int  # frames lost so far
+    awaiting_keyframe: bool  # no join point is usable yet
+    closed: int  # a CLOSED_ word once the stream is over for this reader and drained, else 0
+    def recv(self, timeout_ns: int) -> Frame | Gap | None:
+        """The next frame; a `Gap` where frames were lost.
+
+        ``timeout_ns``: -1 waits for ever, 0 only looks. None: nothing within that
+        time, or the stream is over (`closed` says which). Signal handlers run, the GIL is released.
+        """
+    def recv_many(self, max_frames: int, timeout_ns: int) -> list[Frame | Gap]:
+        """What is there at once, up to ``max_frames``; waits only for the first. Empty: as None of `recv`."""
+    def wait(self, timeout_ns: int) -> bool:
+        """True: `recv` has something to say (a frame, a gap, the end)."""
+    def lag(self) -> tuple[int, int, int]:
+        """(frames, payload bytes, ns) from the cursor to the head."""
+    def kick(self, closed: int) -> None:
+        """End this reader alone, from any thread."""

@@ -1,0 +1,175 @@
+"""Regions as named objects of shared memory: their names, their making and removal, their lock.
+
+A region's name is ``/arclyd.<instance>.<app>@<name>.<serial>``: the instance tells the regions of several
+daemons on one host apart, the serial those of one key that followed each other. What is inside a region is
+the business of the C core; here it is a file descriptor.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import posix_ipc
+
+from arclyd.errors import NoSpace
+from arclyd.ring import _ring
+
+DIRECTORY: Final = Path("/dev/shm")  # noqa: S108 -- where Linux keeps POSIX shared memory objects
+PREFIX: Final = "arclyd."
+_UNFINISHED: Final = ".new"
+PAGE: Final = 4096
+DEFAULT_RING_BYTES: Final = 32 << 20
+DEFAULT_SLOTS: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSpec:
+    """What a region is made to: sizes in bytes, ``gop_*`` bounds of a joinable GOP (0: none)."""
+
+    ring_bytes: int = DEFAULT_RING_BYTES
+    slots: int = DEFAULT_SLOTS
+    gop_frames: int = 0
+    gop_bytes: int = 0
+    gop_ms: int = 0
+    crc: bool = False
+    base_seq: int = 0
+    base_epoch: int = 0
+
+    @property
+    def whole_ring_bytes(self) -> int:
+        """``ring_bytes`` rounded up to whole pages: what is really made."""
+        return -(-self.ring_bytes // PAGE) * PAGE
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole region. Raises `ValueError` for sizes out of range."""
+        return _ring.region_size(ring_bytes=self.whole_ring_bytes, slots=self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFile:
+    """A region that stands: ``name`` with its slash, ``region_id`` as 32 hex digits, ``size`` in bytes."""
+
+    name: str
+    key: str
+    region_id: str
+    size: int
+
+
+def region_name(instance: str, key: str, serial: str) -> str:
+    """The object name of a region of ``key``."""
+    return f"/{PREFIX}{instance}.{key.replace('/', '@')}.{serial}"
+
+
+def create(instance: str, key: str, spec: RegionSpec) -> RegionFile:
+    """Make a region: memory reserved, formatted, then named; nobody ever sees half of one.
+
+    Raises:
+        NoSpace: shared memory can't hold it.
+        ValueError: sizes out of range.
+    """
+    size = spec.size
+    region_id = secrets.token_bytes(16)
+    name = region_name(instance, key, region_id[:4].hex())
+    memory = posix_ipc.SharedMemory(name + _UNFINISHED, posix_ipc.O_CREX, mode=0o600)
+    try:
+        _reserve(memory.fd, size)
+        _ring.format_region(
+            memory.fd,
+            key=key,
+            ring_bytes=spec.whole_ring_bytes,
+            slots=spec.slots,
+            base_seq=spec.base_seq,
+            base_epoch=spec.base_epoch,
+            gop_frames=spec.gop_frames,
+            gop_bytes=spec.gop_bytes,
+            gop_ms=spec.gop_ms,
+            crc=spec.crc,
+            region_id=region_id,
+        )
+        _path(name + _UNFINISHED).rename(_path(name))
+    except BaseException:
+        unlink(name + _UNFINISHED)
+        raise
+    finally:
+        memory.close_fd()
+    return RegionFile(name, key, region_id.hex(), size)
+
+
+def _reserve(fd: int, size: int) -> None:
+    """Back every page with memory now, so that none can be missing later (a SIGBUS for whoever touches it)."""
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.ENOMEM, errno.EFBIG}:
+            raise NoSpace(size, free_space(), str(DIRECTORY)) from error
+        raise
+
+
+def _path(name: str) -> Path:
+    return DIRECTORY / name.lstrip("/")
+
+
+def open_writable(name: str) -> int:
+    """A new open file description of the region, read-write: what a writer's lock belongs to."""
+    return os.open(_path(name), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def open_readonly(name: str) -> int:
+    """A new open file description of the region that can't be mapped writable."""
+    return os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def unlink(name: str) -> None:
+    """Take the name away; mappings of it live on. No error if it is gone."""
+    with suppress(posix_ipc.ExistentialError):
+        posix_ipc.unlink_shared_memory(name)
+
+
+def list_names(instance: str | None = None) -> list[str]:
+    """Names of the regions there are, of one daemon or of all; those still being made end in ``.new``."""
+    prefix = f"{PREFIX}{instance}." if instance else PREFIX
+    return sorted(f"/{entry.name}" for entry in os.scandir(DIRECTORY) if entry.name.startswith(prefix))
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether its maker died, or is still at it."""
+    return name.endswith(_UNFINISHED)
+
+
+def free_space() -> int:
+    """Bytes that shared memory can still take."""
+    status = os.statvfs(DIRECTORY)
+    return status.f_bavail * status.f_frsize
+
+
+# An open-file-description lock (fcntl(2), F_OFD_SETLK) belongs to the description, not to the process: the kernel
+# drops it when the last descriptor of it goes, however its holder dies. struct flock on Linux, 64-bit:
+_FLOCK: Final = struct.Struct("hhqqi4x")
+_F_OFD_GETLK: Final = 36
+_F_OFD_SETLK: Final = 37
+
+
+def lock(fd: int) -> bool:
+    """Take the writer's lock for this open file description; False: another one holds it."""
+    try:
+        fcntl.fcntl(fd, _F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            return False
+        raise
+    return True
+
+
+def lock_held(fd: int) -> bool:
+    """Whether another open file description holds the writer's lock: whether the writer lives."""
+    answer = fcntl.fcntl(fd, _F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
