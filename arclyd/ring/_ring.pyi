@@ -256,6 +256,7 @@ class Writer:
     ) -> None: ...
     epoch: int
     gated: int  # frames not published because a re-claimed stream awaits its keyframe
+    reserved: bool  # a span is neither committed nor given back
     def publish(
         self,
         track: int,
@@ -284,7 +285,7 @@ class Writer:
     def detach(self) -> None:
         """Stop writing and leave the stream open for the next writer (interrupted)."""
     def forget(self) -> None:
-        """In a forked child: this writer is the parent's."""
+        """In a forked child: this writer is the parent's. The region's memory is replaced by zeros here."""
 
 @final
 class Reader:

@@ -1,6 +1,8 @@
 /* Writer and Span. */
 #include "_ring.h"
 
+#include <sys/mman.h>
+
 typedef struct {
     PyObject_HEAD
     RegionObject *region;
@@ -409,9 +411,15 @@ static PyObject *writer_detach(WriterObject *self, PyObject *Py_UNUSED(none)) {
     Py_RETURN_NONE;
 }
 
+/* A mapping keeps its open file description, and with it the parent's lock: the child's copy gives way to memory
+ * of its own. Whatever was made from the region stays safe to touch. */
 static PyObject *writer_forget(WriterObject *self, PyObject *Py_UNUSED(none)) {
-    self->forgotten = 1;
+    RegionObject *region = self->region;
     self->writer.closed = true;
+    if (!self->forgotten && mmap(region->base, region->mapped, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    self->forgotten = 1;
     Py_RETURN_NONE;
 }
 
@@ -420,6 +428,8 @@ static PyMemberDef writer_members[] = {
      "incarnation of this writer"},
     {"gated", T_ULONGLONG, offsetof(WriterObject, writer) + offsetof(struct arcly_writer, gated), READONLY,
      "frames not published because a re-claimed stream awaits its keyframe"},
+    {"reserved", T_BOOL, offsetof(WriterObject, writer) + offsetof(struct arcly_writer, reserved), READONLY,
+     "a span is neither committed nor given back"},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -435,7 +445,7 @@ static PyMethodDef writer_methods[] = {
      "keyframe_requested()\n--\n\nTrue once for each batch of requests."},
     {"end", (PyCFunction)writer_end, METH_NOARGS, "end()\n--\n\nThe stream is over; idempotent."},
     {"detach", (PyCFunction)writer_detach, METH_NOARGS, "detach()\n--\n\nStop writing, leave the stream open."},
-    {"forget", (PyCFunction)writer_forget, METH_NOARGS, "forget()\n--\n\nIn a forked child: stop, touch nothing."},
+    {"forget", (PyCFunction)writer_forget, METH_NOARGS, "forget()\n--\n\nIn a forked child: stop, let go of the region."},
     {NULL, NULL, 0, NULL},
 };
 

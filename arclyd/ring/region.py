@@ -169,6 +169,11 @@ def lock(fd: int) -> bool:
     return True
 
 
+def unlock(fd: int) -> None:
+    """Give the writer's lock back. Closing the descriptor is not enough: a mapping holds the description, too."""
+    fcntl.fcntl(fd, _F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
+
+
 def lock_held(fd: int) -> bool:
     """Whether another open file description holds the writer's lock: whether the writer lives."""
     answer = fcntl.fcntl(fd, _F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))

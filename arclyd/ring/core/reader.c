@@ -20,7 +20,7 @@ void arcly_reader_init(struct arcly_reader *r, const struct arcly_region *region
     r->start_value = value;
     r->resync_oldest = resync_oldest;
     r->track_mask = track_mask;
-    r->next = arcly_acquire_u64(&region->header->hot.head);
+    r->next = start == ARCLY_FROM_SEQ ? value : arcly_acquire_u64(&region->header->hot.head);
 }
 
 /* -------------------------------------------------------------------- join */
@@ -47,9 +47,10 @@ static bool configs_kept(const struct arcly_reader *r, uint64_t seq, struct arcl
 
 static int join_at(struct arcly_reader *r, const struct arcly_gop_copy *gop, struct arcly_item *item) {
     struct arcly_track_copy track;
-    if (gop->key_seq > arcly_acquire_u64(&r->region->header->hot.head) ||
-        arcly_track_read(r->region, gop->track, &track) != ARCLY_OK)
+    if (gop->key_seq > arcly_acquire_u64(&r->region->header->hot.head))
         return ARCLY_E_CORRUPT;
+    if (arcly_track_read(r->region, gop->track, &track) != ARCLY_OK)
+        return ARCLY_NOTHING; /* a writer stands, or died, in the middle of its entry, or has no such track */
     /* A reader that lost its place counts every frame from there to the keyframe as missed, so it takes no
      * lead-in: the number stays exact and what follows it is dense. */
     const uint64_t from = r->lost ? gop->key_seq : gop->join_seq;
@@ -63,7 +64,7 @@ static int join_at(struct arcly_reader *r, const struct arcly_gop_copy *gop, str
 
 /* The join point that `start` asks for; NO_GOP: none that can be joined. */
 static uint64_t choose_gop(const struct arcly_reader *r, enum arcly_start start, uint64_t now_ns,
-                           struct arcly_gop_copy *gop) {
+                           struct arcly_gop_copy *gop, struct arcly_item *item) {
     const uint64_t end = arcly_acquire_u64(&r->region->header->hot.gop_head);
     const uint64_t kept = end > r->region->gop_count ? end - r->region->gop_count : 0;
     uint64_t chosen = NO_GOP;
@@ -75,6 +76,8 @@ static uint64_t choose_gop(const struct arcly_reader *r, enum arcly_start start,
             break;
         if (!candidate.joinable)
             continue;
+        if (start != ARCLY_FROM_KEYFRAME && !configs_kept(r, candidate.join_seq, item))
+            break; /* nor are those of older ones */
         *gop = candidate;
         chosen = number;
         if (start == ARCLY_FROM_KEYFRAME ||
@@ -90,12 +93,11 @@ static int join(struct arcly_reader *r, struct arcly_item *item, uint64_t now_ns
     struct arcly_gop_copy gop;
     if (start == ARCLY_FROM_LIVE || start == ARCLY_FROM_SEQ) {
         r->video = video_tracks(r->region);
-        place(r, start == ARCLY_FROM_SEQ ? r->start_value : arcly_acquire_u64(&r->region->header->hot.head), 0,
-              UINT32_MAX);
+        place(r, r->next, 0, UINT32_MAX);
         return ARCLY_OK;
     }
     const uint64_t end = arcly_acquire_u64(&r->region->header->hot.gop_head);
-    if (choose_gop(r, start, now_ns, &gop) != NO_GOP)
+    if (choose_gop(r, start, now_ns, &gop, item) != NO_GOP)
         return join_at(r, &gop, item);
     r->await_gop = end; /* those there are now can't be joined, and won't be */
     return ARCLY_NOTHING;
@@ -104,7 +106,7 @@ static int join(struct arcly_reader *r, struct arcly_item *item, uint64_t now_ns
 /* The writer overtook us at `next`. */
 static void lose(struct arcly_reader *r) {
     r->pending = 0;
-    if (!r->started && r->start != ARCLY_FROM_SEQ) {
+    if (!r->started && r->start != ARCLY_FROM_SEQ && r->start != ARCLY_FROM_LIVE) {
         r->joined = false; /* nothing was delivered yet: joining anew loses nothing */
         return;
     }
@@ -120,15 +122,21 @@ static void lose(struct arcly_reader *r) {
 
 /* ----------------------------------------------------------------- deliver */
 
-/* The next configuration that is due; ARCLY_NOTHING: none is. */
+/* The next configuration that is due; ARCLY_NOTHING: none is; ARCLY_E_LAPPED: a joiner's went meanwhile. */
 static int next_config(struct arcly_reader *r, struct arcly_item *item) {
     while (r->pending) {
         const uint32_t id = (uint32_t)__builtin_ctz(r->pending);
         r->pending &= r->pending - 1;
-        if (!(r->track_mask >> id & 1) || arcly_config_at(r->region, id, r->pending_seq, &item->config) != ARCLY_OK ||
-            item->config.generation <= r->seen_gen[id])
+        if (!(r->track_mask >> id & 1))
+            continue;
+        const int found = arcly_config_at(r->region, id, r->pending_seq, &item->config);
+        if (found == ARCLY_E_LAPPED && r->join_key)
+            return found;
+        if (found != ARCLY_OK || item->config.generation <= r->seen_gen[id])
             continue;
         r->seen_gen[id] = item->config.generation;
+        struct arcly_frame first;
+        const bool known = arcly_read(r->region, r->pending_seq, &first) == ARCLY_OK;
         item->frame = (struct arcly_frame){
             .seq = item->config.seq,
             .track = (uint16_t)id,
@@ -136,7 +144,7 @@ static int next_config(struct arcly_reader *r, struct arcly_item *item) {
             .size = item->config.size,
             .data = item->config.data,
             .config_gen = (uint32_t)item->config.generation,
-            .epoch = arcly_load(r->region->header->hot.epoch),
+            .epoch = known ? first.epoch : arcly_load(r->region->header->hot.epoch),
             .join_seq = item->config.seq,
         };
         return ARCLY_GOT_CONFIG;
@@ -205,8 +213,15 @@ static int step(struct arcly_reader *r, struct arcly_item *item, uint64_t now_ns
         if (placed != ARCLY_OK)
             return placed == ARCLY_NOTHING ? rest(r, item) : placed;
     }
-    if (!r->lost && r->pending && next_config(r, item) == ARCLY_GOT_CONFIG)
-        return ARCLY_GOT_CONFIG;
+    if (!r->lost && r->pending) {
+        const int due = next_config(r, item);
+        if (due == ARCLY_GOT_CONFIG)
+            return due;
+        if (due == ARCLY_E_LAPPED) {
+            lose(r);
+            return ARCLY_OK;
+        }
+    }
     const int got = arcly_read(r->region, r->next, &item->frame);
     if (got == ARCLY_E_LAPPED) {
         lose(r);

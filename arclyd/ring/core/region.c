@@ -56,6 +56,8 @@ int arcly_format(void *base, const struct arcly_spec *spec) {
     g->payload_offset = payload_at(spec->slots);
     g->payload_size = spec->ring_bytes;
     g->max_frame = spec->ring_bytes / ARCLY_FRAME_SHARE;
+    if (g->max_frame > UINT32_MAX)
+        g->max_frame = UINT32_MAX;
     g->base_seq = spec->base_seq;
     g->created_ns = spec->created_ns;
     g->gop_limit_bytes = spec->gop_bytes;
@@ -161,6 +163,10 @@ int arcly_attach(struct arcly_region *region, void *base, uint64_t size, struct 
 }
 
 int arcly_read(const struct arcly_region *region, uint64_t seq, struct arcly_frame *frame) {
+    if (seq < region->base_seq)
+        return ARCLY_E_LAPPED; /* of an earlier region of the stream */
+    if (seq >> 62)
+        return ARCLY_NOTHING; /* no writer gets there, and 2 * seq + 2 must not come round */
     const struct arcly_slot *slot = &region->slots[seq % region->slot_count];
     const uint64_t here = 2 * seq + 2;
     uint64_t word = arcly_acquire_u64(&slot->word); /* P2 */
@@ -277,9 +283,16 @@ int arcly_config_read(const struct arcly_region *region, uint64_t generation, st
     return copy->size > region->max_config || copy->track >= region->track_count ? ARCLY_E_CORRUPT : ARCLY_OK;
 }
 
+/* Whether frame seq, there or to come, is of the newest writer: the track table is that writer's. */
+static bool of_newest_writer(const struct arcly_region *region, uint64_t seq) {
+    struct arcly_frame frame;
+    return arcly_read(region, seq, &frame) != ARCLY_OK || frame.epoch == arcly_load(region->header->hot.epoch);
+}
+
 int arcly_config_at(const struct arcly_region *region, uint32_t track, uint64_t seq, struct arcly_config_copy *copy) {
-    struct arcly_track_copy has;
-    if (arcly_track_read(region, track, &has) == ARCLY_OK && has.config_gen == 0)
+    struct arcly_track_copy has = {0};
+    const int there = arcly_track_read(region, track, &has);
+    if ((there == ARCLY_NOTHING || (there == ARCLY_OK && has.config_gen == 0)) && of_newest_writer(region, seq))
         return ARCLY_NOTHING;
     const uint64_t next = arcly_acquire_u64(&region->header->hot.config_head);
     const uint64_t kept = next > region->config_count ? next - region->config_count : 1;

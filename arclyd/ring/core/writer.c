@@ -80,12 +80,13 @@ int arcly_writer_claim(struct arcly_writer *w, const struct arcly_region *region
     w->mark_discontinuity = w->epoch > 1;
     w->awaiting_key = w->mark_discontinuity && tracks[w->join_track].kind == ARCLY_VIDEO;
     w->keyframe_requests_seen = arcly_load(header->daemon.keyframe_requests);
+    /* Before the tracks: whoever finds one without a configuration must know whose track it is. */
+    arcly_store(header->hot.epoch, w->epoch);
     const struct arcly_track_spec none = {0};
     for (uint32_t id = 0; id < region->track_count; id++)
         store_track(&region->tracks[id], id < track_count ? &tracks[id] : &none, 0);
     arcly_store(header->hot.join_track, w->join_track);
     arcly_store(header->hot.writer_pid, pid);
-    arcly_store(header->hot.epoch, w->epoch);
     arcly_publish_u64(&header->hot.head, w->head);
     arcly_publish_u32(&header->hot.state, ARCLY_LIVE);
     arcly_wake(region);
@@ -177,6 +178,8 @@ static void publish_join_point(struct arcly_writer *w, const struct arcly_meta *
     const struct arcly_track_spec *track = &w->tracks[w->join_track];
     const int64_t key_ns = arcly_ticks_to_ns(meta->pts, track->num, track->den);
     uint64_t join_seq = w->head, join_pos = w->span_pos, bytes_before = w->total_bytes;
+    if (w->has_join && (key_ns < w->key_ns || (meta->flags & ARCLY_DISCONTINUITY)))
+        w->lookback_count = 0; /* another timeline: what went before says nothing about it */
     const uint32_t kept = w->lookback_count < ARCLY_LOOKBACK ? w->lookback_count : ARCLY_LOOKBACK;
     for (uint32_t i = 0; track->kind == ARCLY_VIDEO && i < kept; i++) {
         if (w->lookback[i].ns < key_ns || w->lookback[i].seq >= join_seq ||
@@ -213,7 +216,6 @@ static void publish_join_point(struct arcly_writer *w, const struct arcly_meta *
     w->key_pts = w->last_pts = meta->pts;
     w->key_ns = key_ns;
     w->key_bytes_before = w->total_bytes;
-    w->lookback_count = 0;
 }
 
 static void publish_slot(struct arcly_writer *w, uint64_t size, const struct arcly_meta *meta, uint16_t flags,
@@ -321,6 +323,29 @@ static void store_config(struct arcly_writer *w, uint32_t track, const void *dat
     w->config_gen[track] = (uint32_t)generation;
 }
 
+/* The track whose record the next generation overwrites while it is in force; track_count: none. */
+static uint32_t next_to_go(const struct arcly_writer *w) {
+    uint32_t id = 0;
+    while (id < w->track_count && (w->config_gen[id] == 0 || w->config_gen[id] + w->region->config_count != w->config_head))
+        id++;
+    return id;
+}
+
+/* A record lasts for config_count generations. What is in force and next to go gets the next generation where it
+ * stands, unchanged, so that a track that changes often never costs another its only record. */
+static void renew_configs(struct arcly_writer *w, uint32_t changing) {
+    for (uint32_t round = 0; round < w->track_count; round++) {
+        const uint64_t generation = w->config_head;
+        const uint32_t id = next_to_go(w);
+        if (id == w->track_count || id == changing)
+            return;
+        arcly_publish_u64(&w->region->configs[generation % w->region->config_count].word, 2 * generation);
+        arcly_publish_u64(&w->region->header->hot.config_head, ++w->config_head);
+        w->config_gen[id] = (uint32_t)generation;
+        store_track(&w->region->tracks[id], &w->tracks[id], w->config_gen[id]);
+    }
+}
+
 int arcly_writer_set_config(struct arcly_writer *w, uint32_t track, const void *data, uint64_t size, uint32_t width,
                             uint32_t height, const struct arcly_meta *meta) {
     struct arcly_meta config = *meta;
@@ -329,6 +354,7 @@ int arcly_writer_set_config(struct arcly_writer *w, uint32_t track, const void *
     const int error = reserve(w, track, size);
     if (error)
         return error;
+    renew_configs(w, track);
     arcly_copy_in(w->region->payload + w->span_pos % w->region->payload_size, data, size);
     store_config(w, track, data, size);
     if (width && height) {
