@@ -285,7 +285,7 @@ class Writer:
     def detach(self) -> None:
         """Stop writing and leave the stream open for the next writer (interrupted)."""
     def forget(self) -> None:
-        """In a forked child: this writer is the parent's. The region's memory is replaced by zeros here."""
+        """In a forked child: this writer is the parent's."""
 
 @final
 class Reader:

@@ -1,8 +1,6 @@
 /* Reader. */
 #include "_ring.h"
 
-#include <errno.h>
-
 /* How long one sleep lasts at most. It bounds what a writer killed between publishing and waking can cost, and
  * lets a kick from this process be seen; two wake-ups a second are not measurable. */
 #define SLICE_NS INT64_C(500000000)
@@ -86,13 +84,13 @@ static PyObject *wrap(ReaderObject *self, int found) {
 /* Sleep until `deadline_ns` (0: for ever) or something changed. -1: a signal handler raised. */
 static int sleep_on(ReaderObject *self, uint32_t sampled, uint64_t now_ns, uint64_t deadline_ns) {
     int64_t slice = SLICE_NS;
-    int result;
     if (deadline_ns && deadline_ns - now_ns < (uint64_t)slice)
         slice = (int64_t)(deadline_ns - now_ns);
     Py_BEGIN_ALLOW_THREADS
-    result = arcly_wait(&self->region->region, sampled, slice);
+    arcly_wait(&self->region->region, sampled, slice);
     Py_END_ALLOW_THREADS
-    return result == -EINTR ? PyErr_CheckSignals() : 0;
+    /* However the sleep ended: a signal just before it, or taken by another thread, did not interrupt it. */
+    return PyErr_CheckSignals();
 }
 
 /* The core's answer, once it is other than "nothing yet" or the time is up; -100: a signal handler raised. */

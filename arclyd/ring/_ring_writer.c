@@ -1,8 +1,6 @@
 /* Writer and Span. */
 #include "_ring.h"
 
-#include <sys/mman.h>
-
 typedef struct {
     PyObject_HEAD
     RegionObject *region;
@@ -391,7 +389,8 @@ static PyObject *writer_set_config(WriterObject *self, PyObject *args, PyObject 
     const int error = arcly_writer_set_config(&self->writer, track, config.buf, size, width, height, &meta);
     PyBuffer_Release(&config);
     if (error == ARCLY_E_TOO_LARGE)
-        return glue_raise(self->region->state, "ConfigTooLarge", "(KI)", size, self->region->region.max_config);
+        return glue_raise(self->region->state, "ConfigTooLarge", "(KK)", size,
+                          Py_MIN((uint64_t)self->region->region.max_config, self->region->region.max_frame));
     if (error < 0)
         return fail(self, error, size);
     return PyLong_FromUnsignedLong(self->writer.config_gen[track]);
@@ -411,15 +410,9 @@ static PyObject *writer_detach(WriterObject *self, PyObject *Py_UNUSED(none)) {
     Py_RETURN_NONE;
 }
 
-/* A mapping keeps its open file description, and with it the parent's lock: the child's copy gives way to memory
- * of its own. Whatever was made from the region stays safe to touch. */
 static PyObject *writer_forget(WriterObject *self, PyObject *Py_UNUSED(none)) {
-    RegionObject *region = self->region;
-    self->writer.closed = true;
-    if (!self->forgotten && mmap(region->base, region->mapped, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
-        return PyErr_SetFromErrno(PyExc_OSError);
     self->forgotten = 1;
+    self->writer.closed = true;
     Py_RETURN_NONE;
 }
 
@@ -445,7 +438,7 @@ static PyMethodDef writer_methods[] = {
      "keyframe_requested()\n--\n\nTrue once for each batch of requests."},
     {"end", (PyCFunction)writer_end, METH_NOARGS, "end()\n--\n\nThe stream is over; idempotent."},
     {"detach", (PyCFunction)writer_detach, METH_NOARGS, "detach()\n--\n\nStop writing, leave the stream open."},
-    {"forget", (PyCFunction)writer_forget, METH_NOARGS, "forget()\n--\n\nIn a forked child: stop, let go of the region."},
+    {"forget", (PyCFunction)writer_forget, METH_NOARGS, "forget()\n--\n\nIn a forked child: stop, touch nothing."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -292,18 +292,25 @@ static bool of_newest_writer(const struct arcly_region *region, uint64_t seq) {
 int arcly_config_at(const struct arcly_region *region, uint32_t track, uint64_t seq, struct arcly_config_copy *copy) {
     struct arcly_track_copy has = {0};
     const int there = arcly_track_read(region, track, &has);
-    if ((there == ARCLY_NOTHING || (there == ARCLY_OK && has.config_gen == 0)) && of_newest_writer(region, seq))
+    const bool none_now = there == ARCLY_NOTHING || (there == ARCLY_OK && has.config_gen == 0);
+    if (none_now && of_newest_writer(region, seq))
         return ARCLY_NOTHING;
     const uint64_t next = arcly_acquire_u64(&region->header->hot.config_head);
     const uint64_t kept = next > region->config_count ? next - region->config_count : 1;
+    bool gone = kept > 1;
     for (uint64_t generation = next; generation-- > kept;) {
         const int found = arcly_config_read(region, generation, copy);
-        if (found == ARCLY_E_CORRUPT || found == ARCLY_E_LAPPED)
+        if (found == ARCLY_E_LAPPED) {
+            gone = true; /* and so are older ones */
+            break;
+        }
+        if (found == ARCLY_E_CORRUPT)
             return found;
         if (found == ARCLY_OK && copy->track == track && copy->seq < seq)
             return ARCLY_OK;
     }
-    return kept > 1 ? ARCLY_E_LAPPED : ARCLY_NOTHING;
+    /* Once old records are overwritten "gone" and "never had one" look the same, but for what the track table says. */
+    return gone && !none_now ? ARCLY_E_LAPPED : ARCLY_NOTHING;
 }
 
 __extension__ typedef __int128 wide; /* 63 + 32 + 30 bits do not fit less */

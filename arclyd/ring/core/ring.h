@@ -226,8 +226,8 @@ int arcly_writer_claim(struct arcly_writer *writer, const struct arcly_region *r
  * aligned, contiguous). ARCLY_GATED, ARCLY_E_TOO_LARGE, ARCLY_E_REPLACED, ARCLY_E_CLOSED, ARCLY_E_ARGUMENT. */
 int arcly_writer_reserve(struct arcly_writer *writer, uint32_t track, uint64_t size, uint8_t **payload);
 
-/* Publish the reserved frame with its first size bytes, and wake. May be
- * ARCLY_GATED: nothing is published and the span is given back. */
+/* Publish the reserved frame with its first size bytes, and wake. Where it is ARCLY_GATED, ARCLY_E_REPLACED
+ * or ARCLY_E_CLOSED nothing is published and the span is given back. */
 int arcly_writer_commit(struct arcly_writer *writer, uint64_t size, const struct arcly_meta *meta);
 
 /* Give the reserved span back unpublished. */

@@ -304,7 +304,10 @@ static int commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta
 int arcly_writer_commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta *meta) {
     if (!w->reserved || size > w->span_size)
         return ARCLY_E_ARGUMENT;
-    return commit(w, size, meta);
+    const int error = refusal(w); /* a span may be filled for long: whose ring is it now? */
+    if (error)
+        arcly_writer_abort(w);
+    return error ? error : commit(w, size, meta);
 }
 
 /* ---------------------------------------------------------- configuration */
@@ -332,12 +335,12 @@ static uint32_t next_to_go(const struct arcly_writer *w) {
 }
 
 /* A record lasts for config_count generations. What is in force and next to go gets the next generation where it
- * stands, unchanged, so that a track that changes often never costs another its only record. */
-static void renew_configs(struct arcly_writer *w, uint32_t changing) {
+ * stands, unchanged, so that a track that changes often never costs another its only record, nor the GOP its own. */
+static void renew_configs(struct arcly_writer *w) {
     for (uint32_t round = 0; round < w->track_count; round++) {
         const uint64_t generation = w->config_head;
         const uint32_t id = next_to_go(w);
-        if (id == w->track_count || id == changing)
+        if (id == w->track_count)
             return;
         arcly_publish_u64(&w->region->configs[generation % w->region->config_count].word, 2 * generation);
         arcly_publish_u64(&w->region->header->hot.config_head, ++w->config_head);
@@ -354,7 +357,7 @@ int arcly_writer_set_config(struct arcly_writer *w, uint32_t track, const void *
     const int error = reserve(w, track, size);
     if (error)
         return error;
-    renew_configs(w, track);
+    renew_configs(w);
     arcly_copy_in(w->region->payload + w->span_pos % w->region->payload_size, data, size);
     store_config(w, track, data, size);
     if (width && height) {
