@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], *, timeout: float = 20.0, what: str = "the condition") -> T:
-    """Poll ``condition`` until it is truthy and return its value; `AssertionError` naming ``what`` after ``timeout`` seconds."""
+    """Poll ``condition`` until it is truthy; returns its value, `AssertionError` with ``what`` after ``timeout`` s."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         if time.monotonic() > deadline:

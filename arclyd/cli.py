@@ -1,0 +1,31 @@
+"""The `arclyd` command: composition root of the command line.
+
+A room joins by one line in `VERBS`; its module is imported when the verb is used.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arclyd.command_line import LazyGroup, Verb, run, version_option
+
+VERBS: Final = (
+    Verb("serve", "arclyd.daemon.command:serve", "Run the daemon: registry, limits, QoS and events of all streams."),
+    Verb("publish", "arclyd.ingest.file.command:publish", "Publish a media file, stdin or a test picture as a stream."),
+)
+"""Every verb of `arclyd`."""
+
+
+cli: Final = LazyGroup(
+    "arclyd",
+    verbs=VERBS,
+    params=[version_option("arclyd")],
+    help="Live media through shared memory: one publisher, any number of zero-copy readers.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+"""The command."""
+
+
+def main() -> int:
+    """Run the command line of this process; returns the exit code."""
+    return run(cli, "arclyd")

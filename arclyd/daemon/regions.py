@@ -1,0 +1,256 @@
+"""The daemon's hold on shared memory: one handle per region, and the store they come from.
+
+The handle keeps a descriptor of its own (to ask the kernel whether the writer's lock is
+held, which it never takes) and a writable mapping (for the daemon's words in the header).
+Descriptors for others are opened afresh, so that the receiver alone holds the lock it takes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from arclyd.errors import ArclydError
+from arclyd.ring import _ring, region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a cursor is behind the head."""
+
+    frames: int
+    bytes: int
+    ns: int
+    lapped: bool = False
+    """The ring has overtaken it: bytes and ns are what is left to be measured, the whole ring."""
+
+
+class Handle(Protocol):
+    """What the registry does with one region."""
+
+    name: str
+    region_id: str
+    key: str
+    size: int
+    ring_bytes: int
+    slots: int
+    layout: str
+    gop_limits: tuple[int, int, int]
+    base_seq: int
+
+    @property
+    def head(self) -> int:
+        """Sequence of the next frame."""
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the newest writer; 0: there was none."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Its writer said that the stream is over."""
+
+    def writer_lives(self) -> bool:
+        """Somebody holds the writer's lock."""
+
+    def counters(self) -> _ring.Counters:
+        """Cumulative counters, now."""
+
+    def tracks(self) -> Sequence[_ring.TrackInfo]:
+        """Track table with its counters."""
+
+    def gops(self) -> Sequence[_ring.GopInfo]:
+        """Join points, oldest first."""
+
+    def frame(self, seq: int) -> _ring.Frame | None:
+        """A frame still held."""
+
+    def lag(self, cursor: int) -> Lag:
+        """How far ``cursor`` is behind the head."""
+
+    def grant(self, epoch: int) -> None:
+        """Name the epoch that may write."""
+
+    def request_keyframe(self) -> None:
+        """Ask the writer for a keyframe."""
+
+    def set_subscribers(self, count: int) -> None:
+        """Publish the number of subscribers."""
+
+    def open_writable(self) -> int:
+        """A fresh read-write descriptor."""
+
+    def open_readonly(self) -> int:
+        """A fresh read-only descriptor."""
+
+    def close(self, closed: int) -> None:
+        """End the stream for all readers with a CLOSED_ word and remove the name. Figures stay readable."""
+
+    def release(self) -> None:
+        """Let go of the region and leave it as it is."""
+
+
+class Store(Protocol):
+    """Where regions come from."""
+
+    def create(self, key: str, spec: region.RegionSpec) -> Handle:
+        """A new, empty region; raises `NoSpace`."""
+
+
+class RingHandle:
+    """`Handle` on a region in /dev/shm."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._fd = region.open_writable(name)
+        try:
+            self._region = _ring.Region(self._fd, writable=True)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self.region_id = self._region.region_id.hex()
+        self.key = self._region.key
+        self.size = self._region.size
+        self.ring_bytes = self._region.ring_bytes
+        self.slots = self._region.slots
+        self.gop_limits = self._region.gop_limits
+        self.base_seq = self._region.base_seq
+        self.layout = ".".join(str(part) for part in self._region.layout)
+
+    @property
+    def head(self) -> int:
+        """Sequence of the next frame."""
+        return self._region.head
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the newest writer; 0: there was none."""
+        return self._region.epoch
+
+    @property
+    def has_ended(self) -> bool:
+        """Its writer said that the stream is over."""
+        return self._region.state == _ring.STATE_ENDED
+
+    @property
+    def closed(self) -> int:
+        """The CLOSED_ word, 0 while it is open."""
+        return self._region.closed
+
+    @property
+    def subscribers(self) -> int:
+        """The number of subscribers last published."""
+        return self._region.subscribers
+
+    @property
+    def created_ms(self) -> int:
+        """When it was made, wall clock."""
+        return self._region.created_ns // 1_000_000
+
+    def writer_lives(self) -> bool:
+        """Somebody holds the writer's lock."""
+        return region.lock_held(self._fd)
+
+    def counters(self) -> _ring.Counters:
+        """Cumulative counters, now."""
+        return self._region.counters()
+
+    def tracks(self) -> Sequence[_ring.TrackInfo]:
+        """Track table with its counters."""
+        return self._region.tracks()
+
+    def gops(self) -> Sequence[_ring.GopInfo]:
+        """Join points, oldest first."""
+        return self._region.gops()
+
+    def frame(self, seq: int) -> _ring.Frame | None:
+        """A frame still held."""
+        return self._region.frame(seq)
+
+    def lag(self, cursor: int) -> Lag:
+        """How far ``cursor`` is behind the head."""
+        frames = max(0, self._region.head - cursor)
+        if not frames:
+            return Lag(0, 0, 0)
+        reader = _ring.Reader(self._region, ("seq", cursor))
+        first = reader.recv(
+            0
+        )  # a reader has its place from its first item on: the configuration in force, or the frame
+        if not isinstance(first, _ring.Frame) or reader.cursor > cursor + 1:
+            counters = self._region.counters()
+            return Lag(frames, counters.held_bytes, counters.retention_ns, lapped=True)
+        _, size, ns = reader.lag()
+        if reader.cursor > cursor:
+            size, ns = size + len(first), self._region.counters().last_publish_ns - first.publish_ns
+        return Lag(frames, size, max(0, ns))
+
+    def grant(self, epoch: int) -> None:
+        """Name the epoch that may write."""
+        self._region.grant(epoch)
+
+    def request_keyframe(self) -> None:
+        """Ask the writer for a keyframe."""
+        self._region.request_keyframe()
+
+    def set_subscribers(self, count: int) -> None:
+        """Publish the number of subscribers."""
+        self._region.set_subscribers(count)
+
+    def open_writable(self) -> int:
+        """A fresh read-write descriptor."""
+        return self._reopen(os.O_RDWR)
+
+    def open_readonly(self) -> int:
+        """A fresh read-only descriptor."""
+        return self._reopen(os.O_RDONLY)
+
+    def _reopen(self, mode: int) -> int:
+        # By the descriptor, not by the name: that may have been removed by hand, and the stream goes on.
+        return os.open(f"/proc/self/fd/{self._fd}", mode | os.O_CLOEXEC)
+
+    def close(self, closed: int) -> None:
+        """End the stream for all readers with a CLOSED_ word and remove the name. Figures stay readable."""
+        self._region.close_stream(closed)
+        region.unlink(self.name)
+
+    def remove(self) -> None:
+        """Remove the name of a region that is closed already."""
+        region.unlink(self.name)
+
+    def release(self) -> None:
+        """Let go of the region and leave it as it is. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class RingStore:
+    """Regions of one daemon instance in /dev/shm."""
+
+    def __init__(self, instance: str) -> None:
+        self.instance = instance
+
+    def create(self, key: str, spec: region.RegionSpec) -> RingHandle:
+        """A new, empty region; raises `NoSpace`."""
+        made = region.create(self.instance, key, spec)
+        try:
+            return RingHandle(made.name)
+        except BaseException:
+            region.unlink(made.name)
+            raise
+
+    def found(self) -> Iterator[RingHandle | tuple[str, ArclydError | OSError]]:
+        """Every region of this instance that is there: a handle, or its name and why it is of no use."""
+        for name in region.list_names(self.instance):
+            try:
+                yield RingHandle(name)
+            except (ArclydError, OSError) as error:
+                yield name, error
+
+    def discard(self, name: str) -> None:
+        """Remove the name of a region that is of no use."""
+        region.unlink(name)
