@@ -1,0 +1,122 @@
+"""Containers that FFmpeg's muxers write, through PyAV, without a codec being opened.
+
+PyAV can describe an output stream only by an input stream, so the tracks are written as an fMP4 init segment first
+and read back: that is the template of every container here.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from io import BytesIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import av
+from av.error import FFmpegError
+
+from arclyd.errors import MediaError
+from arclyd.media.codecs import CodecId
+from arclyd.media.formats.fmp4 import init_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from av.container import OutputContainer
+    from av.stream import Stream
+
+    from arclyd.media.formats.container import Sink
+    from arclyd.media.track import Track
+
+NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
+FRAGMENTED: Final[Mapping[str, str]] = MappingProxyType({"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+
+
+def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
+    """MPEG-TS: FFmpeg puts parameter sets and ADTS headers where they belong."""
+    return LibavOutput(sink, "mpegts", tracks, seekable=seekable)
+
+
+def open_mkv(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
+    """Matroska."""
+    return LibavOutput(sink, "matroska", tracks, seekable=seekable)
+
+
+def open_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
+    """MP4 with its index at the end; in fragments where the sink can't go back.
+
+    VP9 always goes in fragments: FFmpeg describes it by its first frame there, and otherwise needs a pixel format
+    that only a decoder knows.
+    """
+    whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
+    return LibavOutput(sink, "mp4", tracks, seekable=seekable, options=NO_OPTIONS if whole else FRAGMENTED)
+
+
+class LibavOutput:
+    """One container of FFmpeg's muxer ``name``.
+
+    Raises:
+        MediaError: FFmpeg refuses the tracks.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        name: str,
+        tracks: Sequence[Track],
+        *,
+        seekable: bool,
+        options: Mapping[str, str] = NO_OPTIONS,
+    ) -> None:
+        self._name = name
+        self._time_bases = [track.time_base for track in tracks]
+        target = sink if seekable else WriteOnly(sink)
+        with _translated(name), _template(init_segment(tracks)) as template:
+            self._container: OutputContainer = av.open(target, "w", format=name, options=dict(options))
+            self._streams: list[Stream] = [
+                self._container.add_stream_from_template(stream, opaque=True) for stream in template.streams
+            ]
+            self._container.start_encoding()
+
+    def write(self, place: int, payload: bytes, *, pts: int, dts: int, duration: int | None, keyframe: bool) -> None:
+        """Write one frame of the track at ``place``, in its time base."""
+        packet: av.Packet[Stream] = av.Packet(payload)
+        packet.pts, packet.dts = pts, dts
+        packet.time_base = self._time_bases[place]
+        packet.stream = self._streams[place]
+        packet.is_keyframe = keyframe
+        if duration is not None:
+            packet.duration = duration
+        with _translated(self._name):
+            self._container.mux_one(packet)
+
+    def close(self) -> None:
+        """Complete the container; the sink stays open."""
+        with _translated(self._name):
+            self._container.close()
+
+
+class WriteOnly:
+    """Hides that a sink could be sought, which PyAV finds out by its methods."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def write(self, data: bytes, /) -> int | None:
+        """Hand on."""
+        return self._sink.write(data)
+
+
+@contextmanager
+def _template(init: bytes) -> Iterator[av.container.InputContainer]:
+    with av.open(BytesIO(init), "r", format="mp4") as template:
+        yield template
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FFmpegError as error:
+        raise MediaError(f"{name} container", error.strerror or str(error)) from error
+    except ValueError as error:  # PyAV's own way of saying that a container has no place for a codec
+        raise MediaError(f"{name} container", str(error)) from error
