@@ -1,0 +1,1 @@
+"""A module per verb of `arclyctl`; each is listed in `arclyctl.cli.VERBS`."""
