@@ -26,6 +26,9 @@ FIRST_RETRY: Final = 0.05
 LAST_RETRY: Final = 1.0
 """Longest pause between attempts."""
 
+SPREAD: Final = random.SystemRandom()
+"""Of its own: the global one belongs to the program, which may have seeded it."""
+
 LEAST_PAUSE: Final = 0.1
 """Seconds at least between two reports, however many gaps there are."""
 
@@ -234,7 +237,7 @@ class Link:
             pause = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._attempts, 10))
             self._attempts += 1
             # Spread over half the pause: a thousand readers of a restarted daemon need not knock at once.
-            self._hub.loop.call_later(pause * random.uniform(0.5, 1.0), self._reconnect)  # noqa: S311 - no secret
+            self._hub.loop.call_later(pause * SPREAD.uniform(0.5, 1.0), self._reconnect)
 
     def _reconnect(self) -> None:
         if self._closed or self._sock is not None:

@@ -20,6 +20,7 @@ import pytest
 from arclyd.client.exchange import Exchange
 from arclyd.control import messages as m
 from arclyd.control import wire
+from arclyd.control.reports import Health, Metadata, StreamInfo, Version
 from arclyd.errors import (
     AlreadyPublishing,
     ConnectionLimit,
