@@ -289,7 +289,7 @@ class Writer:
 
 @final
 class Reader:
-    """A cursor over a region. Not thread-safe but for `wake` and `kick`.
+    """A cursor over a region. Not thread-safe but for `kick`.
 
     ``start``: ("keyframe" | "live" | "oldest", 0), ("seq", n) or ("ago", ns).
     ``track_mask``: bit n set: frames of track n are delivered.
@@ -302,7 +302,6 @@ class Reader:
         *,
         resync_oldest: bool = False,
         track_mask: int = 0xFFFFFFFF,
-        skip_configs_through: int = 0,
     ) -> None: ...
     cursor: int  # sequence of the next frame wanted
     missed: int  # frames lost so far

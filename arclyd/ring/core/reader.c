@@ -197,6 +197,8 @@ static int rest(struct arcly_reader *r, struct arcly_item *item) {
         return ARCLY_NOTHING;
     if (r->joined && arcly_read(r->region, r->next, &item->frame) != ARCLY_NOTHING)
         return ARCLY_OK; /* one more came in between */
+    if (!r->joined && arcly_acquire_u64(&r->region->header->hot.gop_head) > r->await_gop)
+        return ARCLY_OK; /* … or a first place to join at */
     if (r->lost) { /* … after the frames lost at the very end are accounted for */
         r->lost = false;
         place(r, arcly_acquire_u64(&r->region->header->hot.head), 0, UINT32_MAX);
