@@ -21,6 +21,9 @@ from tests.native.building import build_ring, load_ring
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+ROUNDS = 30
+"""The window is a few nanoseconds wide and both processes must be running: on a busy machine it takes a few floods."""
+
 ROOT = Path(__file__).resolve().parents[2]
 SCALE = float(os.environ.get("ARCLYD_STRESS", "1"))
 PATIENCE = 100 * max(1.0, SCALE)
@@ -155,9 +158,11 @@ def test_a_head_ahead_of_its_slot_is_noticed(
     looker = act("actors", "look_at_the_head", sound).ready()
     act("actors", "flood", sound, 100_000).result()
     assert looker.result()["looks"] > 1000
-    broken = make_region(1 << 20, 4096)
-    looker = act("actors", "look_at_the_head", broken).ready()
-    act("actors", "flood", broken, 300_000, ring=mutant).result()
-    code, _, error = looker.ended()
-    assert code == 1
-    assert "RegionCorrupt" in error
+    for _ in range(ROUNDS):
+        broken = make_region(1 << 20, 4096)
+        looker = act("actors", "look_at_the_head", broken).ready()
+        act("actors", "flood", broken, 300_000, ring=mutant).result()
+        code, _, error = looker.ended()
+        if code == 1 and "RegionCorrupt" in error:
+            return
+    pytest.fail("a head ahead of its slot went unnoticed")
