@@ -63,8 +63,8 @@ class Handle(Protocol):
     def tracks(self) -> Sequence[_ring.TrackInfo]:
         """Track table with its counters."""
 
-    def gops(self) -> Sequence[_ring.GopInfo]:
-        """Join points, oldest first."""
+    def gops(self, newest: int = 0) -> Sequence[_ring.GopInfo]:
+        """Join points, oldest first; at most the ``newest`` ones (0: all)."""
 
     def frame(self, seq: int) -> _ring.Frame | None:
         """A frame still held."""
@@ -163,9 +163,9 @@ class RingHandle:
         """Track table with its counters."""
         return self._region.tracks()
 
-    def gops(self) -> Sequence[_ring.GopInfo]:
-        """Join points, oldest first."""
-        return self._region.gops()
+    def gops(self, newest: int = 0) -> Sequence[_ring.GopInfo]:
+        """Join points, oldest first; at most the ``newest`` ones (0: all)."""
+        return self._region.gops(newest)
 
     def frame(self, seq: int) -> _ring.Frame | None:
         """A frame still held."""

@@ -207,7 +207,7 @@ class Streams:
 
     def _check_gops(self, stream: Stream, now: Now) -> None:
         stream.gop_told_ns = now.ns
-        for number, why in stream.gops.unjoinable(stream.handle.gops(), stream.handle.gop_limits):
+        for number, why in stream.gops.unjoinable(stream.handle.gops(2), stream.handle.gop_limits):
             self.events.append(now.ms, "gop_not_joinable", stream.key, number=number, problem=why)
 
     def _reap(self, stream: Stream, now: Now) -> None:
@@ -288,9 +288,10 @@ class Streams:
         """A control connection is gone: so is all that lived by it; a publisher's lock has the last word."""
         for stream in self:
             for activity in ACTIVITIES:
-                before = stream.active(activity)
-                stream.activities[activity].pop(conn, None)
-                self._tell_activity(stream, activity, before, now)
+                if conn in stream.activities[activity]:
+                    before = stream.active(activity)
+                    del stream.activities[activity][conn]
+                    self._tell_activity(stream, activity, before, now)
             if stream.waiting and stream.waiting.party.conn == conn:
                 stream.waiting = None
             if stream.published_by(conn) and isinstance(stream.publisher, Publisher):

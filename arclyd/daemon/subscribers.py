@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from arclyd.control.reports import SubscriberInfo
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from arclyd.daemon.regions import Handle
 
 _SECOND = 1_000_000_000
+
+K = TypeVar("K", int, str)
 
 
 @dataclass(slots=True)
@@ -41,11 +43,12 @@ class Subscriber:
 
 
 class SubscriberTable:
-    """All subscribers, by id, and how many each region has."""
+    """All subscribers: by id, by the region they read, by the connection they live by."""
 
     def __init__(self) -> None:
         self._by_id: dict[int, Subscriber] = {}
         self._by_region: dict[str, dict[int, Subscriber]] = {}
+        self._by_conn: dict[int, dict[int, Subscriber]] = {}
         self._ids = itertools.count(1)
 
     def add(self, handle: Handle, conn: int, peer: Peer, name: str, *, now_ns: int, now_ms: int) -> Subscriber:
@@ -55,6 +58,7 @@ class SubscriberTable:
         )
         self._by_id[subscriber.id] = subscriber
         self._by_region.setdefault(handle.region_id, {})[subscriber.id] = subscriber
+        self._by_conn.setdefault(conn, {})[subscriber.id] = subscriber
         return subscriber
 
     def get(self, id: int, conn: int) -> Subscriber | None:
@@ -69,10 +73,8 @@ class SubscriberTable:
     def remove(self, subscriber: Subscriber) -> None:
         """Take a subscriber from the table. Idempotent."""
         self._by_id.pop(subscriber.id, None)
-        seats = self._by_region.get(subscriber.region_id, {})
-        seats.pop(subscriber.id, None)
-        if not seats:
-            self._by_region.pop(subscriber.region_id, None)
+        _strike(self._by_region, subscriber.region_id, subscriber.id)
+        _strike(self._by_conn, subscriber.conn, subscriber.id)
 
     def end_region(self, region_id: str) -> list[Subscriber]:
         """A region is closed: its subscribers are no longer shown, and are returned."""
@@ -91,7 +93,15 @@ class SubscriberTable:
 
     def of_connection(self, conn: int) -> list[Subscriber]:
         """Subscribers that live by connection ``conn``."""
-        return [subscriber for subscriber in self._by_id.values() if subscriber.conn == conn]
+        return list(self._by_conn.get(conn, {}).values())
+
+
+def _strike(seats: dict[K, dict[int, Subscriber]], key: K, id: int) -> None:
+    """Take one seat out, and the room with the last one."""
+    room = seats.get(key, {})
+    room.pop(id, None)
+    if not room:
+        seats.pop(key, None)
 
 
 def report(subscriber: Subscriber, handle: Handle, cursor: int, dropped: int, now_ns: int) -> int:

@@ -148,5 +148,5 @@ def _codec_name(number: int) -> str:
 
 def _representative_gop(stream: Stream) -> GopInfo | None:
     """The newest complete GOP; the growing one where there is no other."""
-    gops = stream.handle.gops()
+    gops = stream.handle.gops(2)
     return gops[-2] if len(gops) > 1 else gops[-1] if gops else None

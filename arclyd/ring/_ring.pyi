@@ -163,8 +163,8 @@ class Region:
     keyframe_requests: int
     def counters(self) -> Counters: ...
     def tracks(self) -> list[TrackInfo]: ...
-    def gops(self) -> list[GopInfo]:
-        """Join points still in the GOP ring, oldest first."""
+    def gops(self, newest: int = 0, /) -> list[GopInfo]:
+        """Join points still in the GOP ring, oldest first; at most the ``newest`` ones (0: all)."""
     def configs(self) -> list[ConfigInfo]:
         """Configuration records, oldest generation first."""
     def frame(self, seq: int) -> Frame | None:

@@ -160,10 +160,16 @@ static PyObject *region_tracks(RegionObject *self, PyObject *Py_UNUSED(none)) {
     return list;
 }
 
-static PyObject *region_gops(RegionObject *self, PyObject *Py_UNUSED(none)) {
+static PyObject *region_gops(RegionObject *self, PyObject *args) {
     const uint64_t end = arcly_acquire_u64(&self->region.header->hot.gop_head);
+    uint64_t most = self->region.gop_count;
+    unsigned int newest = 0;
+    if (!PyArg_ParseTuple(args, "|I:gops", &newest))
+        return NULL;
+    if (newest && newest < most)
+        most = newest;
     PyObject *list = PyList_New(0);
-    for (uint64_t n = end > self->region.gop_count ? end - self->region.gop_count : 0; list && n < end; n++) {
+    for (uint64_t n = end > most ? end - most : 0; list && n < end; n++) {
         struct arcly_gop_copy g;
         if (arcly_gop_read(&self->region, n, &g) != ARCLY_OK)
             continue;
@@ -296,7 +302,8 @@ static PyMemberDef region_members[] = {
 static PyMethodDef region_methods[] = {
     {"counters", (PyCFunction)region_counters, METH_NOARGS, "counters()\n--\n\nCumulative counters and hot words."},
     {"tracks", (PyCFunction)region_tracks, METH_NOARGS, "tracks()\n--\n\nThe track table."},
-    {"gops", (PyCFunction)region_gops, METH_NOARGS, "gops()\n--\n\nJoin points still indexed, oldest first."},
+    {"gops", (PyCFunction)region_gops, METH_VARARGS,
+     "gops(newest=0, /)\n--\n\nJoin points still indexed, oldest first; at most so many of the newest, 0: all."},
     {"configs", (PyCFunction)region_configs, METH_NOARGS, "configs()\n--\n\nConfigurations still kept, oldest first."},
     {"frame", (PyCFunction)region_frame, METH_O, "frame(seq)\n--\n\nThe frame of that sequence, or None."},
     {"set_subscribers", (PyCFunction)region_set_subscribers, METH_O, "set_subscribers(count)\n--\n\nDaemon only."},

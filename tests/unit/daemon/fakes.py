@@ -78,7 +78,7 @@ class FakeHandle:
     def tracks(self) -> list[FakeTrack]:
         return self.table
 
-    def gops(self) -> list[object]:
+    def gops(self, newest: int = 0) -> list[object]:
         return []
 
     def frame(self, seq: int) -> None:

@@ -128,6 +128,8 @@ def test_join_points_are_told(make_ring: Callable[..., Ring]) -> None:
     for number in range(60, 75):
         writer.publish(0, bytes(10), pts=number * 3600)
     assert [(gop.intact, gop.joinable) for gop in ring.readonly().gops()][2] == (True, False)
+    assert [gop.number for gop in ring.readonly().gops(2)] == [1, 2]
+    assert [gop.number for gop in ring.readonly().gops(9)] == [0, 1, 2]
     assert ring.reader().recv(0) is None
 
 
