@@ -409,9 +409,21 @@ class PlainReader:
                     found.setdefault(config.track, config)
         except Lapped:
             gone = True
-        if gone and not wanted <= found.keys():
+        if gone and any(track not in found and self._needs_config(track, seq) for track in wanted):
             raise Lapped
         return [found[track] for track in sorted(wanted & found.keys())]
+
+    def _needs_config(self, track: int, seq: int) -> bool:
+        if self._of_newest_epoch(seq) or any(entry.id == track and entry.config_gen for entry in self.tracks()):
+            return True
+        for number in range(seq, seq + 64):
+            try:
+                frame = self.frame(number)
+            except (NotYet, Lapped):
+                return False
+            if frame.track == track:
+                return frame.config_gen != 0 and not frame.flags & CONFIG
+        return False
 
     def _of_newest_epoch(self, seq: int) -> bool:
         try:

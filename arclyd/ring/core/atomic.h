@@ -35,6 +35,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "fault.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -106,6 +108,11 @@ static inline void arcly_copy_in(uint8_t *region, const void *from, size_t size)
 #ifdef ARCLY_ATOMIC_COPY
     for (size_t i = 0; i < size; i++)
         atomic_store_explicit((arcly_u8 *)(region + i), ((const uint8_t *)from)[i], memory_order_relaxed);
+#elif defined(ARCLY_FAULTS)
+    memcpy(region, from, size / 2);
+    ARCLY_FAULT("copy.half");
+    memcpy(region + size / 2, (const uint8_t *)from + size / 2, size - size / 2);
+    ARCLY_FAULT("copy.whole");
 #else
     memcpy(region, from, size);
 #endif

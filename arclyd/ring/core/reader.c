@@ -53,9 +53,11 @@ static int join_at(struct arcly_reader *r, const struct arcly_gop_copy *gop, str
         return ARCLY_NOTHING; /* a writer stands, or died, in the middle of its entry, or has no such track */
     /* A reader that lost its place counts every frame from there to the keyframe as missed, so it takes no
      * lead-in: the number stays exact and what follows it is dense. */
+    ARCLY_FAULT("join.track");
     const uint64_t from = r->lost ? gop->key_seq : gop->join_seq;
     if (!configs_kept(r, from, item))
         return ARCLY_NOTHING;
+    ARCLY_FAULT("join.configs");
     r->video = video_tracks(r->region);
     r->join_ns = arcly_ticks_to_ns(gop->pts, track.num, track.den);
     place(r, from, gop->key_seq, ~r->video);
@@ -97,8 +99,11 @@ static int join(struct arcly_reader *r, struct arcly_item *item, uint64_t now_ns
         return ARCLY_OK;
     }
     const uint64_t end = arcly_acquire_u64(&r->region->header->hot.gop_head);
-    if (choose_gop(r, start, now_ns, &gop, item) != NO_GOP)
+    if (choose_gop(r, start, now_ns, &gop, item) != NO_GOP) {
+        ARCLY_FAULT("join.chosen");
         return join_at(r, &gop, item);
+    }
+    ARCLY_FAULT("join.none");
     r->await_gop = end; /* those there are now can't be joined, and won't be */
     return ARCLY_NOTHING;
 }
@@ -129,6 +134,7 @@ static int next_config(struct arcly_reader *r, struct arcly_item *item) {
         r->pending &= r->pending - 1;
         if (!(r->track_mask >> id & 1))
             continue;
+        ARCLY_FAULT("join.config");
         const int found = arcly_config_at(r->region, id, r->pending_seq, &item->config);
         if (found == ARCLY_E_LAPPED && r->join_key)
             return found;
@@ -195,6 +201,7 @@ static int rest(struct arcly_reader *r, struct arcly_item *item) {
     const uint32_t closed = over(r);
     if (!closed)
         return ARCLY_NOTHING;
+    ARCLY_FAULT("rest.over");
     if (r->joined && arcly_read(r->region, r->next, &item->frame) != ARCLY_NOTHING)
         return ARCLY_OK; /* one more came in between */
     if (!r->joined && arcly_acquire_u64(&r->region->header->hot.gop_head) > r->await_gop)

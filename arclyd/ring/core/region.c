@@ -177,6 +177,7 @@ int arcly_read(const struct arcly_region *region, uint64_t seq, struct arcly_fra
     }
     if (word != here)
         return word < here ? ARCLY_NOTHING : ARCLY_E_LAPPED;
+    ARCLY_FAULT("read.word");
     frame->seq = seq;
     frame->pos = arcly_load(slot->pos);
     frame->size = arcly_load(slot->size);
@@ -192,9 +193,12 @@ int arcly_read(const struct arcly_region *region, uint64_t seq, struct arcly_fra
     frame->epoch = arcly_load(slot->epoch);
     frame->config_gen = arcly_load(slot->config_gen);
     frame->crc = arcly_load(slot->crc);
+    ARCLY_FAULT("read.fields");
     arcly_check_fence(); /* P1 */
+    ARCLY_FAULT("read.fence");
     if (arcly_load(slot->word) != here)
         return ARCLY_E_LAPPED;
+    ARCLY_FAULT("read.checked");
     const uint64_t watermark = arcly_load(region->header->hot.reserved_pos);
     const uint64_t offset = frame->pos % region->payload_size;
     if (frame->size > region->max_frame || offset + frame->size > region->payload_size ||
@@ -243,7 +247,9 @@ int arcly_track_read(const struct arcly_region *region, uint32_t id, struct arcl
         copy->sample_rate = arcly_load(track->sample_rate);
         copy->channels = arcly_load(track->channels);
         copy->config_gen = arcly_load(track->config_gen);
+        ARCLY_FAULT("track_read.fields");
         arcly_check_fence();
+        ARCLY_FAULT("track_read.fence");
         if (arcly_load(track->word) == word)
             error = ARCLY_OK;
     }
@@ -264,7 +270,7 @@ int arcly_track_read(const struct arcly_region *region, uint32_t id, struct arcl
 }
 
 int arcly_config_read(const struct arcly_region *region, uint64_t generation, struct arcly_config_copy *copy) {
-    if (generation == 0)
+    if (generation == 0 || generation >> 62)
         return ARCLY_NOTHING;
     const struct arcly_config *record = &region->configs[generation % region->config_count];
     const uint64_t here = 2 * generation;
@@ -277,7 +283,9 @@ int arcly_config_read(const struct arcly_region *region, uint64_t generation, st
     copy->size = arcly_load(record->size);
     if (copy->size <= region->max_config)
         arcly_copy_out(copy->data, record->data, copy->size);
+    ARCLY_FAULT("config_read.fields");
     arcly_check_fence();
+    ARCLY_FAULT("config_read.fence");
     if (arcly_load(record->word) != here)
         return ARCLY_E_LAPPED;
     return copy->size > region->max_config || copy->track >= region->track_count ? ARCLY_E_CORRUPT : ARCLY_OK;
@@ -289,13 +297,24 @@ static bool of_newest_writer(const struct arcly_region *region, uint64_t seq) {
     return arcly_read(region, seq, &frame) != ARCLY_OK || frame.epoch == arcly_load(region->header->hot.epoch);
 }
 
+/* Whether frames of that track from seq on can't be decoded without a configuration from before seq. */
+static bool needs_config(const struct arcly_region *region, uint32_t track, uint64_t seq) {
+    struct arcly_frame frame;
+    for (uint64_t s = seq; s < seq + ARCLY_LOOKBACK && arcly_read(region, s, &frame) == ARCLY_OK; s++)
+        if (frame.track == track)
+            return frame.config_gen && !(frame.flags & ARCLY_CONFIG);
+    return false;
+}
+
 int arcly_config_at(const struct arcly_region *region, uint32_t track, uint64_t seq, struct arcly_config_copy *copy) {
     struct arcly_track_copy has = {0};
     const int there = arcly_track_read(region, track, &has);
     const bool none_now = there == ARCLY_NOTHING || (there == ARCLY_OK && has.config_gen == 0);
     if (none_now && of_newest_writer(region, seq))
         return ARCLY_NOTHING;
+    ARCLY_FAULT("config_at.track");
     const uint64_t next = arcly_acquire_u64(&region->header->hot.config_head);
+    ARCLY_FAULT("config_at.head");
     const uint64_t kept = next > region->config_count ? next - region->config_count : 1;
     bool gone = kept > 1;
     for (uint64_t generation = next; generation-- > kept;) {
@@ -309,8 +328,9 @@ int arcly_config_at(const struct arcly_region *region, uint32_t track, uint64_t 
         if (found == ARCLY_OK && copy->track == track && copy->seq < seq)
             return ARCLY_OK;
     }
-    /* Once old records are overwritten "gone" and "never had one" look the same, but for what the track table says. */
-    return gone && !none_now ? ARCLY_E_LAPPED : ARCLY_NOTHING;
+    /* Once old records are overwritten "gone" and "never had one" look the same, but for what the track table says or,
+     * of an earlier writer's tracks, what its frames say. */
+    return gone && (!none_now || needs_config(region, track, seq)) ? ARCLY_E_LAPPED : ARCLY_NOTHING;
 }
 
 __extension__ typedef __int128 wide; /* 63 + 32 + 30 bits do not fit less */
@@ -321,6 +341,8 @@ int64_t arcly_ticks_to_ns(int64_t value, uint32_t num, uint32_t den) {
 }
 
 static int gop_entry(const struct arcly_region *region, uint64_t number, struct arcly_gop_copy *copy) {
+    if (number >> 62)
+        return ARCLY_NOTHING; /* as with sequences: the words must not come round */
     const struct arcly_gop *entry = &region->gops[number % region->gop_count];
     const uint64_t here = 2 * number + 2;
     const uint64_t word = arcly_acquire_u64(&entry->word);
@@ -335,7 +357,9 @@ static int gop_entry(const struct arcly_region *region, uint64_t number, struct 
     copy->publish_ns = arcly_load(entry->publish_ns);
     copy->track = arcly_load(entry->track);
     copy->epoch = arcly_load(entry->epoch);
+    ARCLY_FAULT("gop_read.fields");
     arcly_check_fence();
+    ARCLY_FAULT("gop_read.fence");
     if (arcly_load(entry->word) != here)
         return ARCLY_E_LAPPED;
     if (copy->join_seq > copy->key_seq || copy->join_seq < region->base_seq || copy->track >= region->track_count ||
@@ -348,7 +372,8 @@ static uint64_t media_ns(const struct arcly_region *region, uint32_t id, int64_t
     struct arcly_track_copy track;
     if (to <= from || arcly_track_read(region, id, &track))
         return 0;
-    return (uint64_t)arcly_ticks_to_ns((int64_t)((uint64_t)to - (uint64_t)from), track.num, track.den);
+    const uint64_t ticks = (uint64_t)to - (uint64_t)from; /* up to twice what an int64_t holds */
+    return (uint64_t)arcly_ticks_to_ns(ticks > INT64_MAX ? INT64_MAX : (int64_t)ticks, track.num, track.den);
 }
 
 int arcly_gop_read(const struct arcly_region *region, uint64_t number, struct arcly_gop_copy *copy) {
@@ -366,6 +391,7 @@ int arcly_gop_read(const struct arcly_region *region, uint64_t number, struct ar
         bytes = next.bytes_before;
         last_pts = next.epoch == copy->epoch ? next.pts : copy->pts;
     }
+    ARCLY_FAULT("gop_read.entry");
     const uint64_t watermark = arcly_load(header->hot.reserved_pos);
     copy->frames = until > copy->join_seq ? until - copy->join_seq : 0;
     copy->bytes = bytes > copy->bytes_before ? bytes - copy->bytes_before : 0;

@@ -136,6 +136,7 @@ int arcly_read(const struct arcly_region *region, uint64_t seq, struct arcly_fra
 /* True: every byte loaded so far from the payload at pos is the one published there. */
 static inline bool arcly_intact(const struct arcly_region *region, uint64_t pos) {
     arcly_check_fence();
+    ARCLY_FAULT("intact.fence");
     return arcly_load(region->header->hot.reserved_pos) - pos <= region->payload_size;
 }
 

@@ -15,6 +15,7 @@ static long futex(const arcly_u32 *word, int op, uint32_t value, const struct ti
 }
 
 int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t timeout_ns) {
+    ARCLY_FAULT("wait.sampled");
     struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
     if (futex(&region->header->wake.word, FUTEX_WAIT, sampled, &timeout) == -1 && errno == EINTR)
         return -EINTR;
@@ -23,6 +24,7 @@ int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t time
 
 void arcly_wake(const struct arcly_region *region) {
     arcly_bump_u32(&region->header->wake.word);
+    ARCLY_FAULT("wake.bump");
     arcly_nudge(region);
 }
 

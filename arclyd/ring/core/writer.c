@@ -23,6 +23,7 @@ static void store_track(struct arcly_track *track, const struct arcly_track_spec
     const uint64_t word = arcly_load(track->word) & ~UINT64_C(1);
     arcly_store(track->word, word + 1);
     arcly_announce_fence();
+    ARCLY_FAULT("track.busy");
     arcly_store(track->kind, spec->kind);
     arcly_store(track->codec, spec->codec);
     arcly_store(track->time_base_num, spec->num);
@@ -32,7 +33,9 @@ static void store_track(struct arcly_track *track, const struct arcly_track_spec
     arcly_store(track->sample_rate, spec->sample_rate);
     arcly_store(track->channels, spec->channels);
     arcly_store(track->config_gen, config_gen);
+    ARCLY_FAULT("track.fields");
     arcly_publish_u64(&track->word, word + 2);
+    ARCLY_FAULT("track.word");
 }
 
 /* A predecessor killed between its slot word and its head left a frame that readers may have seen: it counts. One
@@ -80,15 +83,22 @@ int arcly_writer_claim(struct arcly_writer *w, const struct arcly_region *region
     w->mark_discontinuity = w->epoch > 1;
     w->awaiting_key = w->mark_discontinuity && tracks[w->join_track].kind == ARCLY_VIDEO;
     w->keyframe_requests_seen = arcly_load(header->daemon.keyframe_requests);
+    ARCLY_FAULT("claim.recovered");
     /* Before the tracks: whoever finds one without a configuration must know whose track it is. */
     arcly_store(header->hot.epoch, w->epoch);
+    ARCLY_FAULT("claim.epoch");
     const struct arcly_track_spec none = {0};
     for (uint32_t id = 0; id < region->track_count; id++)
         store_track(&region->tracks[id], id < track_count ? &tracks[id] : &none, 0);
+    ARCLY_FAULT("claim.tracks");
     arcly_store(header->hot.join_track, w->join_track);
+    ARCLY_FAULT("claim.join_track");
     arcly_store(header->hot.writer_pid, pid);
+    ARCLY_FAULT("claim.pid");
     arcly_publish_u64(&header->hot.head, w->head);
+    ARCLY_FAULT("claim.head");
     arcly_publish_u32(&header->hot.state, ARCLY_LIVE);
+    ARCLY_FAULT("claim.state");
     arcly_wake(region);
     return ARCLY_OK;
 }
@@ -98,9 +108,13 @@ int arcly_writer_claim(struct arcly_writer *w, const struct arcly_region *region
 /* R1: whoever sees a byte written after this sees the watermark and the busy mark too. */
 static void announce(struct arcly_writer *w, uint64_t end) {
     w->watermark = seen_as(w->watermark, end);
+    ARCLY_FAULT("announce.enter");
     arcly_store(w->region->header->hot.reserved_pos, w->watermark);
+    ARCLY_FAULT("announce.watermark");
     arcly_store(w->region->slots[w->head % w->region->slot_count].word, 2 * w->head + 1);
+    ARCLY_FAULT("announce.busy");
     arcly_announce_fence();
+    ARCLY_FAULT("announce.fence");
 }
 
 static int refusal(const struct arcly_writer *w) {
@@ -158,8 +172,9 @@ static bool makes_join_point(const struct arcly_writer *w, const struct arcly_me
         return meta->flags & ARCLY_KEY;
     if (!w->has_join || meta->pts < w->key_pts || (meta->flags & ARCLY_DISCONTINUITY))
         return true;
-    return arcly_ticks_to_ns(meta->pts, track->num, track->den) - arcly_ticks_to_ns(w->key_pts, track->num, track->den) >=
-           JOIN_EVERY_NS;
+    const int64_t now_ns = arcly_ticks_to_ns(meta->pts, track->num, track->den);
+    const int64_t last_ns = arcly_ticks_to_ns(w->key_pts, track->num, track->den);
+    return (uint64_t)now_ns - (uint64_t)last_ns >= JOIN_EVERY_NS; /* unsigned: it may be more than an int64_t holds */
 }
 
 /* Remember where audio stands, for the keyframe that it may run ahead of. */
@@ -191,6 +206,7 @@ static void publish_join_point(struct arcly_writer *w, const struct arcly_meta *
     }
     arcly_store(entry->word, 2 * w->gop_head + 1);
     arcly_announce_fence();
+    ARCLY_FAULT("gop.busy");
     arcly_store(entry->key_seq, w->head);
     arcly_store(entry->join_seq, join_seq);
     arcly_store(entry->join_pos, join_pos);
@@ -199,9 +215,12 @@ static void publish_join_point(struct arcly_writer *w, const struct arcly_meta *
     arcly_store(entry->publish_ns, meta->publish_ns);
     arcly_store(entry->track, w->join_track);
     arcly_store(entry->epoch, w->epoch);
+    ARCLY_FAULT("gop.fields");
     arcly_publish_u64(&entry->word, 2 * w->gop_head + 2);
+    ARCLY_FAULT("gop.word");
     arcly_store(header->hot.gop_last_pts, meta->pts);
     arcly_publish_u64(&header->hot.gop_head, ++w->gop_head);
+    ARCLY_FAULT("gop.head");
 
     if (w->has_join) {
         struct arcly_counters *c = &header->counters;
@@ -226,6 +245,7 @@ static void publish_slot(struct arcly_writer *w, uint64_t size, const struct arc
         crc = arcly_crc32c(0, w->region->payload + w->span_pos % w->region->payload_size, size);
         flags |= ARCLY_HAS_CRC;
     }
+    ARCLY_FAULT("slot.enter");
     arcly_store(slot->pos, w->span_pos);
     arcly_store(slot->size, (uint32_t)size);
     arcly_store(slot->track, (uint16_t)w->span_track);
@@ -240,7 +260,9 @@ static void publish_slot(struct arcly_writer *w, uint64_t size, const struct arc
     arcly_store(slot->epoch, w->epoch);
     arcly_store(slot->config_gen, w->config_gen[w->span_track]);
     arcly_store(slot->crc, crc);
+    ARCLY_FAULT("slot.fields");
     arcly_publish_u64(&slot->word, 2 * w->head + 2); /* P2 */
+    ARCLY_FAULT("slot.word");
 }
 
 static void count(struct arcly_writer *w, uint64_t size, const struct arcly_meta *meta, bool join_point) {
@@ -293,10 +315,12 @@ static int commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta
     if (w->tracks[w->span_track].kind == ARCLY_AUDIO && !config)
         look_back_later(w, meta);
     arcly_publish_u64(&header->hot.head, ++w->head); /* P3 */
+    ARCLY_FAULT("head");
     w->padding_bytes += w->span_pos - w->next_pos + align(size) - size;
     w->next_pos = align(w->span_pos + size);
     w->total_bytes += size;
     count(w, size, meta, join_point);
+    ARCLY_FAULT("counters");
     arcly_wake(w->region); /* P4 */
     return ARCLY_OK;
 }
@@ -317,12 +341,16 @@ static void store_config(struct arcly_writer *w, uint32_t track, const void *dat
     struct arcly_config *record = &w->region->configs[generation % w->region->config_count];
     arcly_store(record->word, 2 * generation - 1);
     arcly_announce_fence();
+    ARCLY_FAULT("config.busy");
     arcly_store(record->seq, w->head);
     arcly_store(record->track, track);
     arcly_store(record->size, (uint32_t)size);
     arcly_copy_in(record->data, data, size);
+    ARCLY_FAULT("config.fields");
     arcly_publish_u64(&record->word, 2 * generation);
+    ARCLY_FAULT("config.word");
     arcly_publish_u64(&w->region->header->hot.config_head, ++w->config_head);
+    ARCLY_FAULT("config.head");
     w->config_gen[track] = (uint32_t)generation;
 }
 
@@ -343,7 +371,9 @@ static void renew_configs(struct arcly_writer *w) {
         if (id == w->track_count)
             return;
         arcly_publish_u64(&w->region->configs[generation % w->region->config_count].word, 2 * generation);
+        ARCLY_FAULT("renew.word");
         arcly_publish_u64(&w->region->header->hot.config_head, ++w->config_head);
+        ARCLY_FAULT("renew.head");
         w->config_gen[id] = (uint32_t)generation;
         store_track(&w->region->tracks[id], &w->tracks[id], w->config_gen[id]);
     }
@@ -383,6 +413,8 @@ void arcly_writer_end(struct arcly_writer *w) {
     w->closed = true;
     if (refused)
         return;
+    ARCLY_FAULT("end.enter");
     arcly_publish_u32(&w->region->header->hot.state, ARCLY_ENDED); /* P5 */
+    ARCLY_FAULT("end.state");
     arcly_wake(w->region);
 }
