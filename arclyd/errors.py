@@ -15,6 +15,7 @@
     ├── LimitReached           a limit set by the operator
     │   ├── PublisherLimit
     │   ├── ConnectionLimit
+    │   ├── DescriptorLimit
     │   └── MemoryBudget
     ├── NoSpace                shared memory can't hold the region
     ├── RegionError            a region that can't be used
@@ -51,6 +52,7 @@ __all__ = [
     "ConfigTooLarge",
     "ConnectionLimit",
     "DaemonUnavailable",
+    "DescriptorLimit",
     "EndOfStream",
     "FrameCorrupt",
     "FrameOverwritten",
@@ -257,6 +259,19 @@ class ConnectionLimit(LimitReached):
 
     def __str__(self) -> str:
         return f"the limit of {self.limit} control connections is reached ([server] max_connections)"
+
+
+class DescriptorLimit(LimitReached):
+    """The daemon has opened as many files as its process may, but for a few it keeps for the streams it has."""
+
+    code = "descriptor_limit"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the daemon has no descriptor to spare of its {self.limit}: raise LimitNOFILE, or close connections"
 
 
 class MemoryBudget(LimitReached):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -30,6 +31,8 @@ CHUNK: Final = 1 << 16
 
 CLIENT: Final = "arclyd-python"
 """What this library calls itself in the hello."""
+
+_TIMEVAL: Final = struct.Struct("ll")
 
 T = TypeVar("T")
 
@@ -62,6 +65,19 @@ def close_all(fds: tuple[int, ...] | list[int]) -> None:
         os.close(fd)
 
 
+def _connect(sock: socket.socket, path: str, timeout: float) -> None:
+    """Connect; where more clients are waiting than the daemon lets wait, wait for a place among them.
+
+    A socket with a timeout of Python's does not: it is non-blocking, and such a connect fails with EAGAIN (unix(7)).
+    """
+    seconds, rest = divmod(timeout, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(seconds), int(rest * 1e6) or 1))
+    try:
+        sock.connect(path)
+    except BlockingIOError:
+        raise TimeoutError from None
+
+
 class Exchange:
     """A greeted control connection. Not thread-safe.
 
@@ -81,9 +97,9 @@ class Exchange:
         self._connection = ClientConnection(name=name, client=CLIENT)
         try:
             with self._translated():
-                self._sock.settimeout(timeout)
-                self._sock.connect(path)
-                self._flush()
+                _connect(self._sock, path, timeout)
+                with suppress(BrokenPipeError):  # turned away already: the reason is there to be read
+                    self._flush()
                 self._await_greeting()
         except BaseException:
             self.close()

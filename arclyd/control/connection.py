@@ -269,6 +269,11 @@ class ServerConnection:
         return self._queued
 
     @property
+    def unfinished(self) -> bool:
+        """The peer has sent the beginning of a message, or messages that `next_event` was not asked for."""
+        return self._deframer.pending > 0
+
+    @property
     def outstanding(self) -> int:
         """Requests taken whose reply is not on its way."""
         return len(self._slots)

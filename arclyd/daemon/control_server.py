@@ -1,8 +1,9 @@
 """The control socket: accepts connections, moves bytes and descriptors between them and `arclyd.control`.
 
 What one client can cost is bounded: a message's length, unanswered requests, bytes waiting to be read
-by it (the daemon reads no further from a client that does not read), the time to say hello. Nothing
-here waits for a client, so none can hold up another.
+by it (the daemon reads no further from a client that does not read), the time to say hello, to finish a
+message and to read on, the time its requests take before it is the next one's turn; `admission` bounds
+the number. Nothing here waits for a client, so none can hold up another.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from arclyd.control.connection import HelloReceived, Outgoing, RequestReceived, ServerConnection
+from arclyd.daemon.admission import Admission
 from arclyd.daemon.auth import peer_of
 from arclyd.daemon.stream import SECOND, Now, Party
-from arclyd.errors import ArclydError, ConnectionLimit, ProtocolError, RequestRefused
+from arclyd.errors import ArclydError, ProtocolError, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,16 @@ MAX_QUEUED: Final = 32 << 20
 
 HELLO_NS: Final = 10 * SECOND
 """How long a peer may take to say hello."""
+
+MESSAGE_NS: Final = 10 * SECOND
+"""How long a peer may take to finish a message it began: what it sent is kept meanwhile, a megabyte at most."""
+
+DEAF_NS: Final = 30 * SECOND
+"""How long a peer may read nothing of more than `HIGH_WATER` bytes that wait for it."""
+
+TURN_NS: Final = 2_000_000
+"""How long one connection's requests are answered before the others get their turn: a client that sends
+thousands at once must not make the others wait for all of them."""
 
 ACCEPTS: Final = 64
 """Connections accepted in one go, before those that are there get their turn."""
@@ -60,7 +72,7 @@ class ControlServer:
         self._listener = listener
         self._log = log
         self.clock = clock
-        self._limit = limit
+        self._admission = Admission(limit)
         self._names = (version, instance)
         self._links: dict[int, _Link] = {}
         self._next_conn = 1
@@ -92,9 +104,11 @@ class ControlServer:
     def tick(self, now: Now) -> None:
         """Answer claims that are decided, send events on, drop who never says hello."""
         self.settle(now)
+        self._admission.tick(now.ns)
         for link in list(self._links.values()):
-            if link.proto.greeted is None and now.ns - link.since_ns > HELLO_NS:
-                link.fail(ProtocolError(f"no hello within {HELLO_NS // SECOND} seconds"))
+            late = link.overdue(now.ns)
+            if late:
+                link.fail(ProtocolError(late))
             elif link.follower is not None:
                 link.pump()
 
@@ -125,19 +139,26 @@ class ControlServer:
             self._loop.add_reader(self._listener, self._accept)
 
     def _admit(self, sock: socket.socket) -> None:
-        assert self._dispatcher is not None
         sock.setblocking(False)
-        proto = ServerConnection(*self._names)
-        link = _Link(self, sock, proto, Party(self._next_conn, peer_of(sock)))
+        peer = peer_of(sock)
+        refusal = self._admission.refusal(peer.pid, sock.fileno(), self.clock().ns)
+        if refusal is not None:
+            self._turn_away(sock, peer.pid, refusal)
+            return
+        link = _Link(self, sock, ServerConnection(*self._names), Party(self._next_conn, peer))
         self._next_conn += 1
-        limit = self._limit()
-        full = len(self._links) >= limit
         self._links[link.conn] = link
-        if full:
-            self._log.warning("connection_refused", limit=limit, pid=link.party.peer.pid)
-            link.fail(ConnectionLimit(limit))
-        else:
-            link.watch()
+        self._admission.enter(peer.pid)
+        link.watch()
+
+    def _turn_away(self, sock: socket.socket, pid: int, refusal: ArclydError) -> None:
+        self._log.warning("connection_refused", pid=pid, problem=str(refusal))
+        proto = ServerConnection(*self._names)
+        proto.refuse(refusal)
+        said = proto.next_to_send()
+        with sock, suppress(OSError):
+            if said is not None:
+                sock.send(said.data)
 
     # ------------------------------------------------ what a link needs of us
 
@@ -154,6 +175,9 @@ class ControlServer:
             return self._dispatcher.handle(link, token, request, now)
         except ArclydError as error:
             return error
+        except OSError as error:  # of the machine, not of the request: out of descriptors, out of memory
+            self._log.error("request_failed", request=request.op, pid=link.party.peer.pid, problem=str(error))
+            return RequestRefused(f"the daemon can't {request.op} now: {error.strerror or error}")
         except Exception as error:  # a bug in one answer must not end everybody's connection
             self._log.exception("request_failed", request=request.op, pid=link.party.peer.pid)
             return ArclydError(f"the daemon failed on {request.op}: {type(error).__name__} (see its log)")
@@ -162,6 +186,7 @@ class ControlServer:
         """A connection is gone."""
         assert self._dispatcher is not None
         if self._links.pop(link.conn, None) is not None:
+            self._admission.leave(link.party.peer.pid)
             self._dispatcher.disconnect(link, self.clock())
             self._loop.call_soon(self._settle_now)
 
@@ -182,7 +207,13 @@ class _Link:
         self.proto = proto
         self.conn = party.conn
         self.party = party
-        self.since_ns = server.clock().ns
+        self._since_ns = server.clock().ns
+        self._read_ns = self._since_ns
+        """When the peer last read something."""
+        self._half_ns: int | None = None
+        """Since when the same message is unfinished."""
+        self._more = False
+        """Requests wait here for the next turn, or for the peer to read."""
         self.follower: Follower | None = None
         self._reading = False
         self._writing = False
@@ -242,7 +273,20 @@ class _Link:
         if queued > MAX_QUEUED:
             self.close()
             return
-        self._set_interest(reading=self.proto.can_take_more and queued < HIGH_WATER, writing=queued > 0)
+        room = queued < HIGH_WATER
+        if self._more and room:
+            self.pump_soon()
+        self._set_interest(reading=self.proto.can_take_more and room and not self._more, writing=queued > 0)
+
+    def overdue(self, now_ns: int) -> str:
+        """What the peer has kept the daemon waiting for too long with; "" if nothing."""
+        if self.proto.greeted is None and now_ns - self._since_ns > HELLO_NS:
+            return f"no hello within {HELLO_NS // SECOND} seconds"
+        if self._half_ns is not None and now_ns - self._half_ns > MESSAGE_NS:
+            return f"a message was not finished within {MESSAGE_NS // SECOND} seconds"
+        if self.proto.queued_bytes >= HIGH_WATER and now_ns - self._read_ns > DEAF_NS:
+            return f"nothing was read within {DEAF_NS // SECOND} seconds"
+        return ""
 
     def _pump_now(self) -> None:
         self._pump_due = False
@@ -263,11 +307,22 @@ class _Link:
         self.pump()
 
     def _process(self) -> None:
-        while self.proto.queued_bytes < HIGH_WATER and (event := self.proto.next_event()) is not None:
+        began = now = self._server.clock().ns
+        self._more = True
+        while self.proto.queued_bytes < HIGH_WATER and now - began < TURN_NS:
+            event = self.proto.next_event()
+            if event is None:
+                self._more = False
+                break
             if isinstance(event, HelloReceived):
                 self.party = Party(self.conn, self.party.peer, event.hello.name[:128])
             else:
                 self._request(event)
+            self._half_ns, now = None, self._server.clock().ns
+        if self._more or not (self.proto.unfinished and self.proto.can_take_more):
+            self._half_ns = None
+        elif self._half_ns is None:
+            self._half_ns = now
 
     def _request(self, event: RequestReceived) -> None:
         answer = self._server.handle(self, event.id, event.request)
@@ -306,6 +361,7 @@ class _Link:
             except OSError:
                 self.proto.unsent(out)
                 raise
+            self._read_ns = self._server.clock().ns
             for fd in out.fds:
                 os.close(fd)
             if sent < len(out.data):
