@@ -119,7 +119,10 @@ static void lose(struct arcly_reader *r) {
         r->lost = true;
         r->lost_from = r->next;
     }
-    if (r->resync_oldest)
+    /* What lies before this region is lost, but nothing of the region is: a reader that came over from the one before
+     * goes on with the first frame, however late it is. */
+    const bool came_over = r->next < r->region->base_seq && arcly_oldest(r->region) == r->region->base_seq;
+    if (r->resync_oldest || came_over)
         place(r, arcly_oldest(r->region), 0, UINT32_MAX);
     else
         r->joined = false;
@@ -198,6 +201,7 @@ static int gap(struct arcly_reader *r, struct arcly_item *item, uint64_t resumed
 /* Nothing at `next`: is it still to come, or was that all? The end is announced after the last frame, so a look
  * at the slot after seeing the end is the last word. */
 static int rest(struct arcly_reader *r, struct arcly_item *item) {
+    ARCLY_FAULT("rest.enter");
     const uint32_t closed = over(r);
     if (!closed)
         return ARCLY_NOTHING;

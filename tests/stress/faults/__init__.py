@@ -1,0 +1,1 @@
+"""Faults at named places: the core's fault points, who is held, stopped or killed there, and what the others see."""
