@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import TypedDict
 
 from arclyd.client.exchange import Exchange
 from arclyd.control.paths import instance_of
@@ -21,11 +22,28 @@ from tests.waiting import wait_until
 SHARED_MEMORY = Path("/dev/shm")
 
 
-class Daemon:
-    """An `arclyd serve` in ``folder``; ``config``: TOML of its configuration file."""
+class Identity(TypedDict, total=False):
+    """What `subprocess.Popen` takes to run a process as somebody else."""
 
-    def __init__(self, folder: Path, config: str = "") -> None:
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def dropping(user: tuple[int, int] | None, groups: tuple[int, ...] = ()) -> Identity:
+    """Run as ``user`` (uid, gid) without root's groups; None: as the test does."""
+    return Identity(user=user[0], group=user[1], extra_groups=list(groups)) if user else Identity()
+
+
+class Daemon:
+    """An `arclyd serve` in ``folder``; ``config``: TOML of its configuration file; ``user``: (uid, gid) to run as."""
+
+    def __init__(
+        self, folder: Path, config: str = "", user: tuple[int, int] | None = None, python: str = sys.executable
+    ) -> None:
         self.folder = folder
+        self._python = python
+        self._user = dropping(user)
         self.socket = str(folder / "control.sock")
         self.instance = instance_of(self.socket)
         self.config = folder / "arclyd.toml"
@@ -51,9 +69,11 @@ class Daemon:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "arclyd", "serve", "--socket", self.socket, "--config", str(self.config)]
+        command = [self._python, "-m", "arclyd", "serve", "--socket", self.socket, "--config", str(self.config)]
         with (self.folder / "daemon.log").open("ab") as log:
-            self._process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, cwd=self.folder)
+            self._process = subprocess.Popen(
+                command, env=self.env, stdout=log, stderr=log, cwd=self.folder, **self._user
+            )
         wait_until(self._answers, what=f"the daemon to answer; it said: {self.log}")
 
     def kill(self) -> None:
@@ -104,11 +124,24 @@ class Daemon:
 class Script:
     """A Python program in a process of its own, its output in files."""
 
-    def __init__(self, source: str, args: tuple[object, ...], *, env: dict[str, str], folder: Path, name: str) -> None:
+    def __init__(
+        self,
+        source: str,
+        args: tuple[object, ...],
+        *,
+        env: dict[str, str],
+        folder: Path,
+        name: str,
+        user: tuple[int, int] | None = None,
+        groups: tuple[int, ...] = (),
+        python: str = sys.executable,
+    ) -> None:
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
-        command = [sys.executable, "-u", "-c", textwrap.dedent(source), *map(str, args)]
+        command = [python, "-u", "-c", textwrap.dedent(source), *map(str, args)]
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=out, stderr=err)
+            self.process = subprocess.Popen(
+                command, env=env, stdin=subprocess.PIPE, stdout=out, stderr=err, **dropping(user, groups)
+            )
         self.pid = self.process.pid
 
     @property
@@ -172,15 +205,32 @@ class Script:
 class Spawner:
     """Starts `Script`s; `reap` ends them all."""
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], python: str = sys.executable) -> None:
         self._folder = folder
+        self._python = python
         self._env = env
         self._scripts: list[Script] = []
 
-    def __call__(self, source: str, *args: object, name: str = "script") -> Script:
-        """Run ``source`` with ``args`` as ``sys.argv[1:]``."""
+    def __call__(
+        self,
+        source: str,
+        *args: object,
+        name: str = "script",
+        user: tuple[int, int] | None = None,
+        groups: tuple[int, ...] = (),
+    ) -> Script:
+        """Run ``source`` with ``args`` as ``sys.argv[1:]``; ``user``: as that uid and gid, also in ``groups``."""
         unique = f"{name}-{len(self._scripts)}"
-        script = Script(source, args, env=self._env, folder=self._folder, name=unique)
+        script = Script(
+            source,
+            args,
+            env=self._env,
+            folder=self._folder,
+            name=unique,
+            user=user,
+            groups=groups,
+            python=self._python,
+        )
         self._scripts.append(script)
         return script
 

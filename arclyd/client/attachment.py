@@ -12,6 +12,7 @@ from arclyd.client.link import Link
 from arclyd.control.connection import Answer
 from arclyd.control.messages import Order, Report, Request, RequestKeyframe, Subscribe, SubscribeGrant, Unsubscribe
 from arclyd.errors import ArclydError, ProtocolError, StreamNotFound, Unauthorized
+from arclyd.ring import region as regions
 from arclyd.ring._ring import (
     CLOSED_ENDED,
     CLOSED_KICKED,
@@ -56,7 +57,7 @@ class Attachment:
         self.is_last = False
         """True: the region that was to succeed is gone, too; what is mapped is all there is."""
         with Exchange(path, name=name) as exchange:
-            grant, self.region = _subscribe(exchange, Subscribe(key, name), wait)
+            grant, self.region, self._life_fd = _subscribe(exchange, Subscribe(key, name), wait)
             self.max_lag = grant.max_lag
             """The application's bound on frames lost, if it has one."""
             self._id = grant.subscriber_id
@@ -98,10 +99,12 @@ class Attachment:
     def leave(self, reason: str, timeout: float = 1.0) -> None:
         """Give the place up; the daemon is told why. Idempotent."""
         self._link.close(Unsubscribe(self._id, reason), timeout)
+        self._watch_life(-1)
 
     def drop(self) -> None:
         """Give the place up without waiting for the daemon to know."""
         self._link.close(timeout=0)
+        self._watch_life(-1)
 
     # ---------------------------------------------------- in the hub's thread
 
@@ -132,6 +135,7 @@ class Attachment:
         """In a forked child: the place at the table is the parent's."""
         if self._reader is not None:
             self._reader.kick(CLOSED_REFUSED)
+        self._watch_life(-1)
 
     def _stuck(self, reader: Reader) -> bool:
         """Without a keyframe the reader won't go on (a reader finds its join point when it is first read from)."""
@@ -149,6 +153,8 @@ class Attachment:
         elif isinstance(answer, StreamNotFound) and self._newest.closed == CLOSED_SUPERSEDED:
             self.is_last = True
             self._successors.put(None)
+        elif isinstance(answer, StreamNotFound) and self._is_orphan():
+            self._lose()
         else:  # not there yet: the daemon may still be adopting. What is mapped is read on meanwhile.
             self._link.retry()
 
@@ -157,9 +163,13 @@ class Attachment:
             close_all(fds)
             return
         try:
-            region = _map(fds)
+            region, life_fd = _map(fds)
         except ArclydError:
             self._link.retry()
+            return
+        self._watch_life(life_fd)
+        if region.base_seq < self._newest.head and self._newest.closed != CLOSED_SUPERSEDED:
+            self._lose()  # the key's next stream, which does not go on where this one ended
             return
         self._region_id = region_id
         self._newest = region
@@ -167,8 +177,23 @@ class Attachment:
         if self._reader is not None and not self._reading.closed:  # nobody is left to close it
             self._reader.kick(CLOSED_SUPERSEDED)
 
+    def _is_orphan(self) -> bool:
+        """The region is sealed and its writer gone, and the daemon does not know it: so nobody ever will."""
+        return self._life_fd >= 0 and not regions.lock_held(self._life_fd)
 
-def _subscribe(exchange: Exchange, request: Subscribe, wait: float) -> tuple[SubscribeGrant, Region]:
+    def _lose(self) -> None:
+        """What the daemon would have said in the region, had it known it."""
+        if self._reader is not None:
+            self._reader.kick(CLOSED_PUBLISHER_GONE)
+        self._link.close(timeout=0)
+
+    def _watch_life(self, fd: int) -> None:
+        before, self._life_fd = self._life_fd, fd
+        if before >= 0:
+            os.close(before)
+
+
+def _subscribe(exchange: Exchange, request: Subscribe, wait: float) -> tuple[SubscribeGrant, Region, int]:
     deadline = time.monotonic() + wait
     while True:
         try:
@@ -181,12 +206,17 @@ def _subscribe(exchange: Exchange, request: Subscribe, wait: float) -> tuple[Sub
     if not isinstance(answer.value, SubscribeGrant) or len(answer.fds) != 1:
         close_all(answer.fds)
         raise ProtocolError("a subscribe grant without its region")
-    return answer.value, _map(answer.fds)
+    return answer.value, *_map(answer.fds)
 
 
-def _map(fds: tuple[int, ...]) -> Region:
+def _map(fds: tuple[int, ...]) -> tuple[Region, int]:
+    """The region, and a descriptor of it to ask for its writer's lock where it is sealed (else -1).
+
+    A named region that lost writer and daemon is found by the next daemon, which then ends it; a sealed one is not.
+    """
     try:
-        return Region(fds[0])
+        region = Region(fds[0])
+        return region, os.dup(fds[0]) if regions.is_sealed(fds[0]) else -1
     finally:
         for fd in fds:
             os.close(fd)

@@ -120,6 +120,7 @@ class Claim:
         """Why no more can be published, once that is so."""
         with Exchange(path, name=name) as exchange:
             grant, self._lock_fd, mappable = _claim(exchange, terms)
+            self._spare_fd = _spare(mappable)
             try:
                 self.region = _map(mappable)
                 self.writer = Writer(self.region, [ring_track(track) for track in terms.tracks])
@@ -156,7 +157,10 @@ class Claim:
 
     def resume(self) -> None:
         """The daemon is another one: tell it that the lock is held and by whom."""
-        self._link.send(self._terms.request(resume=self._region_id), self._resumed)
+        request = self._terms.request(resume=self._region_id)
+        # Not the one with the lock: while a copy of that is on its way, or at the daemon, the lock would be held.
+        fds = (os.dup(self._spare_fd),) if self._spare_fd >= 0 else ()
+        self._link.send(request, self._resumed, fds)
 
     def order(self, order: Order) -> None:
         """Another publisher, an operator or the reaper ended this one."""
@@ -182,6 +186,7 @@ class Claim:
         if self._lock_fd >= 0:  # closed only: to unlock it would be to unlock the parent's
             os.close(self._lock_fd)
             self._lock_fd = -1
+        self._close_spare()
 
     def _resumed(self, answer: Answer | ArclydError) -> None:
         if isinstance(answer, Answer) and isinstance(answer.value, PublishGrant):
@@ -220,6 +225,12 @@ class Claim:
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             regions.unlock(fd)
+            os.close(fd)
+        self._close_spare()
+
+    def _close_spare(self) -> None:
+        fd, self._spare_fd = self._spare_fd, -1
+        if fd >= 0:
             os.close(fd)
 
     def _tell_ended(self, reason: str) -> None:
@@ -265,6 +276,11 @@ def _claim_once(exchange: Exchange, terms: Terms) -> tuple[PublishGrant, int, in
         close_all(answer.fds)
         raise
     return grant, answer.fds[0], answer.fds[1]
+
+
+def _spare(fd: int) -> int:
+    """A copy of ``fd`` where the region is sealed (else -1): a new daemon can't find that one by a name."""
+    return os.dup(fd) if regions.is_sealed(fd) else -1
 
 
 def _map(fd: int) -> Region:

@@ -48,6 +48,8 @@ def unavailable(path: str, error: OSError) -> DaemonUnavailable:
         return DaemonUnavailable(path, "there is no such socket")
     if isinstance(error, ConnectionRefusedError):
         return DaemonUnavailable(path, "nobody listens")
+    if isinstance(error, PermissionError):
+        return DaemonUnavailable(path, f"uid {os.geteuid()} may not open it, only the service's user and its group")
     if isinstance(error, TimeoutError):
         return DaemonUnavailable(path, "no answer in time")
     return DaemonUnavailable(path, error.strerror or str(error))

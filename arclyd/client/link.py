@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from arclyd.client.exchange import CLIENT, Exchange, close_all, receive, unavailable
 from arclyd.client.hub import Hub, process_hub
-from arclyd.control.connection import Answer, ClientConnection, ClientEvent, Greeted, Refusal
+from arclyd.control.connection import Answer, ClientConnection, ClientEvent, Greeted, Outgoing, Refusal
 from arclyd.control.messages import Order, Request
 from arclyd.errors import ArclydError, DaemonUnavailable, ProtocolError
 
@@ -62,7 +62,6 @@ class Link:
         self._hub: Hub = process_hub()
         self._sock: socket.socket | None = sock
         self._connection = connection
-        self._unsent = b""
         self._waiting: dict[int, Done] = {}
         self._attempts = 0
         self._closed = False
@@ -99,13 +98,17 @@ class Link:
 
     # ------------------------------------------------- in the hub's thread
 
-    def send(self, request: Request, done: Done | None = None) -> None:
-        """As `post`, from the hub's thread. Without a connection the answer is `DaemonUnavailable`."""
+    def send(self, request: Request, done: Done | None = None, fds: tuple[int, ...] = ()) -> None:
+        """As `post`, from the hub's thread. Without a connection the answer is `DaemonUnavailable`.
+
+        ``fds`` go with it and are closed once they went.
+        """
         if self._sock is None:
+            close_all(fds)
             if done is not None:
                 done(DaemonUnavailable(self.path, "not connected"))
             return
-        number = self._connection.send_request(request)
+        number = self._connection.send_request(request, fds)
         if done is not None:
             self._waiting[number] = done
         self._flush()
@@ -210,20 +213,23 @@ class Link:
     def _flush(self) -> None:
         if self._sock is None:
             return
-        self._unsent += self._connection.data_to_send()
-        try:
-            while self._unsent:
-                self._unsent = self._unsent[self._sock.send(self._unsent) :]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._lose(unavailable(self.path, error))
-            return
+        while (out := self._connection.next_to_send()) is not None:
+            try:
+                sent = socket.send_fds(self._sock, [out.data], out.fds) if out.fds else self._sock.send(out.data)
+            except OSError as error:
+                self._connection.unsent(out)
+                if isinstance(error, BlockingIOError):
+                    break
+                self._lose(unavailable(self.path, error))
+                return
+            close_all(out.fds)
+            if sent < len(out.data):
+                self._connection.unsent(Outgoing(out.data[sent:]))
         self._watch()
 
     def _watch(self) -> None:
         if self._sock is not None:
-            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._connection.has_unsent else 0)
             self._hub.loop.watch(self._sock.fileno(), mask, self)
 
     def _lose(self, error: ArclydError) -> None:
@@ -243,7 +249,6 @@ class Link:
         if self._closed or self._sock is not None:
             return
         self._connection = ClientConnection(name=self._name, client=CLIENT)
-        self._unsent = b""
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             self._sock.connect(self.path)  # on a Unix socket: done, or refused, at once
@@ -278,5 +283,5 @@ class Link:
             self._hub.loop.watch(self._sock.fileno(), 0, self)
         self._sock.close()
         self._sock = None
-        close_all(self._connection.unclaimed_fds)
+        close_all(self._connection.drop_fds())
         self._reporting = False

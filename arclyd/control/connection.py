@@ -60,12 +60,20 @@ class Refusal:
 ClientEvent = Greeted | Answer | Refusal | Event | Order
 
 
+@dataclass(slots=True)
+class Outgoing:
+    """Bytes to send with one ``sendmsg``; ``fds`` travel with the first of them."""
+
+    data: bytes
+    fds: tuple[int, ...] = ()
+
+
 class ClientConnection:
     """The client's side: says hello first, matches replies to requests."""
 
     def __init__(self, *, name: str = "", client: str = "") -> None:
         self._deframer = wire.Deframer(wire.MAX_REPLY)
-        self._out: deque[bytes] = deque()
+        self._out: deque[Outgoing] = deque()
         self._pending: dict[int, type[object]] = {}
         self._fds: deque[int] = deque()
         self._next_id = 1
@@ -73,19 +81,35 @@ class ClientConnection:
         self.hello: HelloReply | None = None
         """The daemon's hello, once it came."""
 
-    def send_request(self, request: Request) -> int:
-        """Queue a request; returns the id its reply will have. May be called before the hello was answered."""
+    def send_request(self, request: Request, fds: tuple[int, ...] = ()) -> int:
+        """Queue a request; returns the id its reply will have. May be called before the hello was answered.
+
+        ``fds`` are the caller's to close after they were sent or dropped; they go out by `next_to_send` only.
+        """
         number = self._next_id
-        self._out.append(wire.encode_request(number, request))
+        self._out.append(Outgoing(wire.encode_request(number, request, len(fds)), fds))
         self._next_id += 1
         self._pending[number] = request.reply
         return number
 
     def data_to_send(self) -> bytes:
         """All bytes queued so far (b"": none); they are the caller's from now on."""
-        data = b"".join(self._out)
+        data = b"".join(out.data for out in self._out)
         self._out.clear()
         return data
+
+    def next_to_send(self) -> Outgoing | None:
+        """The next bytes to send with one ``sendmsg``, or None; what it did not take goes back by `unsent`."""
+        return self._out.popleft() if self._out else None
+
+    def unsent(self, rest: Outgoing) -> None:
+        """Put back what was not sent (without the descriptors, once a byte went)."""
+        self._out.appendleft(rest)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Something waits to be sent."""
+        return bool(self._out)
 
     def receive_data(self, data: bytes, fds: tuple[int, ...] | list[int] = ()) -> None:
         """Take bytes from the daemon and the descriptors that came with them."""
@@ -118,6 +142,13 @@ class ClientConnection:
     def unclaimed_fds(self) -> tuple[int, ...]:
         """Descriptors that came but belong to no reply taken so far."""
         return tuple(self._fds)
+
+    def drop_fds(self) -> list[int]:
+        """Every descriptor that came or should have gone, for the caller to close; the connection is over."""
+        fds = [*self._fds, *(fd for out in self._out for fd in out.fds)]
+        self._fds.clear()
+        self._out.clear()
+        return fds
 
     def _answer(self, said: wire.Reply) -> Greeted | Answer:
         cls = self._settle(said.id)
@@ -153,17 +184,11 @@ class RequestReceived:
 
     id: int
     request: Request
+    fds: tuple[int, ...] = ()
+    """Descriptors that came with it: the caller's to close."""
 
 
 ServerEvent = HelloReceived | RequestReceived
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """Bytes to send with one ``sendmsg``; ``fds`` travel with the first of them."""
-
-    data: bytes
-    fds: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -191,10 +216,14 @@ class ServerConnection:
     _out: deque[Outgoing] = field(default_factory=deque)
     _queued: int = 0
     _dropped: list[int] = field(default_factory=list)
+    _fds: deque[int] = field(default_factory=deque)
 
-    def receive_data(self, data: bytes) -> None:
-        """Take bytes from the peer."""
-        if not self.closing:
+    def receive_data(self, data: bytes, fds: tuple[int, ...] | list[int] = ()) -> None:
+        """Take bytes from the peer and the descriptors that came with them."""
+        if self.closing:
+            self._dropped += fds
+        else:
+            self._fds.extend(fds)
             self._deframer.receive_data(data)
 
     def next_event(self) -> ServerEvent | None:
@@ -238,6 +267,8 @@ class ServerConnection:
             self._enqueue(Outgoing(wire.encode_error(0, error)))
             self.closing = True
             self._dropped += [fd for slot in self._slots.values() if slot.ready for fd in slot.ready.fds]
+            self._dropped += self._fds
+            self._fds.clear()
             self._slots.clear()
 
     def next_to_send(self) -> Outgoing | None:
@@ -253,13 +284,18 @@ class ServerConnection:
         self._out.appendleft(rest)
         self._queued += len(rest.data)
 
+    def take_dropped(self) -> list[int]:
+        """Descriptors that nobody wants, for the caller to close."""
+        fds, self._dropped = self._dropped, []
+        return fds
+
     def drop_fds(self) -> list[int]:
         """Every descriptor that will not be sent any more, for the caller to close; the connection is over."""
         waiting = [slot.ready for slot in self._slots.values() if slot.ready]
-        fds = [*self._dropped, *(fd for out in (*self._out, *waiting) for fd in out.fds)]
+        fds = [*self.take_dropped(), *self._fds, *(fd for out in (*self._out, *waiting) for fd in out.fds)]
         self._out.clear()
         self._slots.clear()
-        self._dropped.clear()
+        self._fds.clear()
         self._queued, self.closing = 0, True
         return fds
 
@@ -287,9 +323,12 @@ class ServerConnection:
         while self.can_take_more:
             body = self._deframer.next_body()
             if body is None:
+                self._check_strays()
                 return None
             call = wire.decode_request(body)
+            fds = self._offered(call)
             if self.greeted is None:
+                self._dropped += fds
                 return self._hello(call)
             if call.id in self._slots:
                 raise ProtocolError(f"request id {call.id} is in use")
@@ -299,8 +338,19 @@ class ServerConnection:
             elif isinstance(call.request, ProtocolError):
                 self.send_error(call.id, call.request)
             else:
-                return RequestReceived(call.id, call.request)
+                return RequestReceived(call.id, call.request, fds)
+            self._dropped += fds
         return None
+
+    def _offered(self, call: wire.Call) -> tuple[int, ...]:
+        if call.fds > len(self._fds):
+            raise ProtocolError(f"a request with {call.fds} descriptors came with {len(self._fds)}")
+        return tuple(self._fds.popleft() for _ in range(call.fds))
+
+    def _check_strays(self) -> None:
+        """A peer must not make the daemon hold descriptors that none of its requests has."""
+        if len(self._fds) > (wire.MAX_OFFERED if self._deframer.pending else 0):
+            raise ProtocolError(f"{len(self._fds)} descriptors that belong to no request")
 
     def _hello(self, call: wire.Call) -> HelloReceived:
         request = call.request

@@ -40,6 +40,9 @@ MAX_ID: Final = (1 << 63) - 1
 MAX_FDS: Final = 4
 """Most descriptors with one reply."""
 
+MAX_OFFERED: Final = 1
+"""Most descriptors with one request: the region that a publisher brings back."""
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,10 +53,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came; ``request`` is a `ProtocolError` where only its envelope was sound."""
+    """A request as it came, with ``fds`` descriptors; ``request``: a `ProtocolError` if only its envelope was sound."""
 
     id: int
     request: Request | ProtocolError
+    fds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,12 @@ class Deframer:
         return len(self._buffer)
 
 
-def encode_request(id: int, request: Request) -> bytes:
+def encode_request(id: int, request: Request, fds: int = 0) -> bytes:
     """The framed bytes of one request."""
-    return _frame({"id": id, "op": request.op, "args": _fields(request)}, MAX_REQUEST)
+    envelope: dict[str, object] = {"id": id, "op": request.op, "args": _fields(request)}
+    if fds:
+        envelope["fds"] = fds
+    return _frame(envelope, MAX_REQUEST)
 
 
 def encode_reply(id: int, value: object, fds: int = 0) -> bytes:
@@ -146,12 +153,13 @@ def decode_request(body: bytes) -> Call:
     number = _integer(envelope, "id", 1, MAX_ID)
     op, args = envelope.get("op"), envelope.get("args", {})
     cls = REQUESTS.get(op) if isinstance(op, str) else None
+    fds = _integer(envelope, "fds", 0, MAX_OFFERED) if "fds" in envelope else 0
     try:
         if cls is None:
             raise ProtocolError(f"unknown request {str(op)[:64]!r}")
-        return Call(number, decode_value(args, cls))
+        return Call(number, decode_value(args, cls), fds)
     except ProtocolError as error:
-        return Call(number, error)
+        return Call(number, error, fds)
 
 
 def decode_from_daemon(body: bytes) -> Reply | Failure | Event | Order:

@@ -1,7 +1,8 @@
 """What a new daemon does with the regions it finds: streams of the daemon before it, mostly alive.
 
 A region whose writer's lock is held goes on as if nothing had been; one without a writer gets its
-application's grace time; one that ended, or is of no use, is removed with a word in the log.
+application's grace time; one that ended, or is of no use, is removed with a word in the log. What belongs to
+another user is neither opened nor removed. A sealed region has no name to find: its publisher brings it (`readmit`).
 """
 
 from __future__ import annotations
@@ -11,16 +12,31 @@ from typing import TYPE_CHECKING
 from arclyd.control.keys import parse_key
 from arclyd.control.reports import Metadata
 from arclyd.daemon.auth import Peer
-from arclyd.daemon.regions import RingHandle
 from arclyd.daemon.stream import Party, Phase, Publisher, Stream
 from arclyd.daemon.streams import FLOOR_NS
-from arclyd.errors import ArclydError
+from arclyd.errors import ArclydError, RegionCorrupt
 from arclyd.ring import _ring
 
 if TYPE_CHECKING:
-    from arclyd.daemon.regions import RingStore
+    from arclyd.daemon.regions import Handle, RingStore
     from arclyd.daemon.stream import Now
     from arclyd.daemon.streams import Streams
+
+
+def readmit(streams: Streams, fd: int, key: str, region_id: str, now: Now) -> None:
+    """Take up the sealed region that its living publisher brings back; ``fd`` stays the caller's.
+
+    Raises:
+        RegionCorrupt: it is none of this daemon's, or over, or nobody writes it.
+    """
+    handle = streams.store.readmit(fd, key, region_id)
+    try:
+        if handle.closed or handle.has_ended or not handle.writer_lives():
+            raise RegionCorrupt("descriptor", "nobody writes the region behind it")
+        _take_up(streams, handle, now)
+    except BaseException:
+        handle.release()
+        raise
 
 
 def adopt(streams: Streams, store: RingStore, now: Now) -> int:
@@ -28,8 +44,8 @@ def adopt(streams: Streams, store: RingStore, now: Now) -> int:
     for found in store.found():
         if isinstance(found, tuple):
             name, error = found
-            store.discard(name)
-            streams.events.append(now.ms, "removed", region=name, problem=str(error))
+            kind = "removed" if store.discard(name) else "left_alone"
+            streams.events.append(now.ms, kind, region=name, problem=str(error))
             continue
         try:
             _take_up(streams, found, now)
@@ -38,7 +54,7 @@ def adopt(streams: Streams, store: RingStore, now: Now) -> int:
     return len(streams)
 
 
-def _take_up(streams: Streams, handle: RingHandle, now: Now) -> None:
+def _take_up(streams: Streams, handle: Handle, now: Now) -> None:
     app_name, _ = parse_key(handle.key)
     if handle.closed or handle.has_ended:
         _remove(streams, handle, "its stream had ended", now)
@@ -48,7 +64,7 @@ def _take_up(streams: Streams, handle: RingHandle, now: Now) -> None:
     if rival is not None and (rival.phase is Phase.PUBLISHING or not lives):
         _remove(streams, handle, "another region has its key", now)
         return
-    if rival is not None and isinstance(rival.handle, RingHandle):
+    if rival is not None:
         _remove(streams, rival.handle, "another region has its key", now)
     counters = handle.counters()
     stream = Stream(
@@ -79,7 +95,7 @@ def _take_up(streams: Streams, handle: RingHandle, now: Now) -> None:
     streams.events.append(now.ms, "adopted", stream.key, region=handle.name, state=state, head=handle.head)
 
 
-def _remove(streams: Streams, handle: RingHandle, problem: str, now: Now) -> None:
+def _remove(streams: Streams, handle: Handle, problem: str, now: Now) -> None:
     if not handle.closed:
         handle.close(_ring.CLOSED_PUBLISHER_GONE)
     else:

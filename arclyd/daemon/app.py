@@ -20,6 +20,7 @@ from arclyd.control.messages import PROTOCOL_VERSION, Order
 from arclyd.control.paths import default_socket, instance_of
 from arclyd.control.reports import Event, Version
 from arclyd.daemon import adoption, config, log
+from arclyd.daemon.audit import AuditLog
 from arclyd.daemon.auth import OwnerAndGroup
 from arclyd.daemon.control_server import ControlServer
 from arclyd.daemon.dispatch import Dispatcher
@@ -46,7 +47,7 @@ SHORT_TICK: Final = 0.02
 """… while a claim waits for an old writer to let go."""
 
 QUIET_EVENTS: Final = frozenset(("joined", "left", "gap", "keyframe_requested", "metadata"))
-"""Events of the daily run; the others are the audit log."""
+"""Events of the daily run, at level debug."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Daemon:
         self._instance = instance_of(listener.path)
         self._started_ms = now().ms
         self._store = RingStore(self._instance)
+        self._audit = AuditLog(settings.audit, lambda problem: self._log.error("audit_failed", problem=problem))
         self._events = EventLog(sink=self._log_event)
         self._streams = Streams(settings, self._store, self._events, self)
         self._server: ControlServer | None = None
@@ -176,11 +178,13 @@ class Daemon:
         self._server.close()
         living = [stream.key for stream in self._streams if stream.handle.writer_lives()]
         for stream in self._streams:
-            if not living:  # nothing flows: leave nothing behind
+            lost = stream.handle.is_sealed and not stream.handle.writer_lives()  # nobody brings it back
+            if not living or lost:  # nothing flows: leave nothing behind
                 stream.waiting = None
                 self._streams.finish(stream, _ring.CLOSED_PUBLISHER_GONE, now())
             else:
                 stream.handle.release()
+        self._audit.close()
         self._log.info("stopped", streams_that_flow_on=len(living))
 
     def _handle_signals(self) -> None:
@@ -192,6 +196,10 @@ class Daemon:
     def _reload(self) -> None:
         """Read the configuration again: limits hold at once, an application's settings for its next claims."""
         self._notifier.reloading()
+        try:
+            self._audit.reopen()
+        except OSError as error:
+            self._log.error("audit_failed", problem=error.strerror)
         try:
             self._streams.config = config.load(self._options.config)
             self._log.info("reloaded", config=self._options.config)
@@ -213,6 +221,7 @@ class Daemon:
         return Vitals(len(self._server or ()), self._late)
 
     def _log_event(self, event: Event) -> None:
+        self._audit.write(event)
         write = self._log.debug if event.kind in QUIET_EVENTS else self._log.info
         facts = {f"of_{name}" if name in ("event", "key") else name: value for name, value in event.facts.items()}
         write(event.kind, **({"key": event.key} if event.key else {}), **facts)

@@ -40,7 +40,8 @@ class Attachments:
         name = (request.name or party.name)[:MAX_NAME]
         subscriber = self._table.add(handle, party.conn, party.peer, name, now_ns=now.ns, now_ms=now.ms)
         self._streams.count_subscribers(stream)
-        self._streams.events.append(now.ms, "joined", stream.key, id=subscriber.id, pid=party.peer.pid, name=name)
+        facts = {"pid": party.peer.pid, "uid": party.peer.uid, "name": name}
+        self._streams.events.append(now.ms, "joined", stream.key, id=subscriber.id, **facts)
         grant = SubscribeGrant(subscriber.id, handle.region_id, stream.app.max_lag)
         return grant, None if request.resume == handle.region_id else handle
 

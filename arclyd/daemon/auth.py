@@ -13,6 +13,8 @@ from arclyd.errors import Unauthorized
 _UCRED: Final = struct.Struct("3i")
 _SO_PEERGROUPS: Final = 59
 """asm-generic/socket.h; the socket module does not name it."""
+_MOST: Final = 1024
+"""Bytes, four a group: the longest answer that `socket.getsockopt` takes (it refuses to ask for more)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ def peer_of(sock: socket.socket) -> Peer:
     """Credentials of the process that connected, from the kernel (SO_PEERCRED, SO_PEERGROUPS)."""
     pid, uid, gid = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     try:
-        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4096)
-    except OSError:  # a peer in more than a thousand groups: its primary one counts
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST)
+    except OSError:  # a peer in more groups than that: its primary one counts
         raw = b""
     groups = frozenset(gid for (gid,) in struct.iter_unpack("I", raw))
     return Peer(pid, uid, gid, groups)

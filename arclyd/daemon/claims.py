@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from arclyd.control.keys import parse_key
 from arclyd.control.messages import Order, Publish, PublishGrant
 from arclyd.control.reports import Metadata
-from arclyd.daemon import metadata
+from arclyd.daemon import adoption, metadata
 from arclyd.daemon.stream import SECOND, Claim, Granted, Now, Party, Phase, Publisher, Stream
 from arclyd.daemon.streams import FLOOR_NS
 from arclyd.errors import AlreadyPublishing, ArclydError, RequestRefused
@@ -40,17 +40,24 @@ class Claims:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
 
-    def publish(self, party: Party, token: int, request: Publish, now: Now) -> Granted | None:
+    def publish(
+        self, party: Party, token: int, request: Publish, now: Now, offered: tuple[int, ...] = ()
+    ) -> Granted | None:
         """Answer a publish request; None: the answer comes out of `settle`, with ``token``.
 
+        ``offered``: descriptors that came with it; of a sealed region, where it resumes. They stay the caller's.
+
         Raises:
-            InvalidKey, RequestRefused, AlreadyPublishing, PublisherLimit, MemoryBudget, NoSpace.
+            InvalidKey, RequestRefused, AlreadyPublishing, PublisherLimit, MemoryBudget, NoSpace, RegionCorrupt.
         """
         claim = self._sound(party, token, request)
         stream = self._streams.find(request.key)
         if stream is not None:
             self._streams.look(stream, now)
             stream = self._streams.find(request.key)
+        if stream is None and request.resume and offered:
+            adoption.readmit(self._streams, offered[0], request.key, request.resume, now)
+            stream = self._streams.get(request.key)
         if stream is None:
             return self._begin(claim, now)
         if request.resume == stream.handle.region_id and self._is_same_writer(stream, party):
@@ -71,7 +78,7 @@ class Claims:
         stream.enter(Phase.PUBLISHING, now)
         stream.interrupted_ns = None
         kind = "publish_resumed" if stream.returns else "publish_started"
-        self._streams.events.append(now.ms, kind, key, pid=party.peer.pid, epoch=epoch, region_id=region_id)
+        self._streams.events.append(now.ms, kind, key, **_who(party), epoch=epoch, region_id=region_id)
 
     def end(self, party: Party, key: str, now: Now) -> None:
         """The publisher of this connection is done. Idempotent."""
@@ -96,7 +103,7 @@ class Claims:
                 granted = self._try(stream, claim, now)
             except ArclydError as error:
                 stream.waiting = None
-                settled.append((claim, error))
+                settled.append((claim, error.with_traceback(None)))  # its frames hold the stream, and this list
             else:
                 if granted is not None:
                     settled.append((claim, granted))
@@ -173,16 +180,17 @@ class Claims:
         stream.handle.grant(stream.handle.epoch + 1)
         if stream.publisher is None:  # a kicked publisher that still holds the lock
             return
-        pid, by = stream.publisher_pid, claim.party.peer.pid
+        old, new = stream.publisher.party.peer, claim.party.peer
+        facts = {"pid": old.pid, "uid": old.uid, "by": new.pid, "by_uid": new.uid}
         self._streams.dismiss(stream, "replaced", "refused")
-        self._streams.events.append(now.ms, "publish_replaced", stream.key, pid=pid, by=by)
+        self._streams.events.append(now.ms, "publish_replaced", stream.key, **facts)
 
     def _succeed(self, stream: Stream, claim: Claim, now: Now) -> Granted:
         """Grant the claim on the stream's region, or on a new one where that does not fit or is not free."""
         stream.returns = stream.returns or stream.handle.epoch > 0
         if stream.interrupted_ns is None:
             stream.interrupted_ns = now.ns
-        if stream.handle.has_ended or stream.handle.writer_lives() or not _fits(stream.handle, claim.request):
+        if stream.handle.has_ended or stream.handle.writer_lives() or not _fits(stream.handle, claim):
             self._supersede(stream, claim, now)
         stream.waiting = None
         stream.app = claim.app
@@ -220,7 +228,7 @@ class Claims:
         except (ValueError, OverflowError) as error:
             raise RequestRefused(f"a ring of {ring_bytes} bytes and {slots} slots: {error}") from None
         self._streams.check_memory(needed, freed)
-        return self._streams.store.create(request.key, spec)
+        return self._streams.store.create(request.key, spec, sealed=app.hardened)
 
     def _grant(self, stream: Stream, claim: Claim, now: Now) -> Granted:
         handle = stream.handle
@@ -235,8 +243,15 @@ class Claims:
         return Granted(PublishGrant(handle.region_id, epoch, stream.app.max_lag), handle)
 
 
-def _fits(handle: Handle, request: Publish) -> bool:
-    """The region can take the claim: large enough, and the same codecs in the same order."""
+def _who(party: Party) -> dict[str, int]:
+    return {"pid": party.peer.pid, "uid": party.peer.uid}
+
+
+def _fits(handle: Handle, claim: Claim) -> bool:
+    """The region can take the claim: large enough, of the kind asked for, the same codecs in the same order."""
+    request = claim.request
+    if handle.is_sealed != claim.app.hardened:
+        return False
     if (request.ring_bytes or 0) > handle.ring_bytes or (request.slots or 0) > handle.slots:
         return False
     there = [(track.kind, track.codec, tuple(track.time_base)) for track in handle.tracks()]

@@ -25,12 +25,16 @@ _BITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 _QUANTITY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z/]*)\s*")
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+Frames = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 OnTaken = Literal["reject", "replace"]
 
 ANY_APP: Final = "*"
 MAX_RING: Final = 1 << 38
 MIN_RING: Final = 16 << 10
+MAX_QUANTITY: Final = (1 << 63) - 1
+"""Largest size or rate: what a region's header and the control protocol can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class AppConfig:
     grace: float = 10.0
     on_taken: OnTaken = "reject"
     crc: bool = False
+    hardened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Config:
     memory_budget: int = 0
     max_connections: int = 4096
     socket: str | None = None
+    audit: str | None = None
     default: AppConfig = field(default_factory=AppConfig)
     apps: dict[str, AppConfig] = field(default_factory=dict)
     file: str = ""
@@ -67,10 +73,11 @@ class Config:
 
 
 class _Server(msgspec.Struct, forbid_unknown_fields=True):
-    max_publishers: Annotated[int, msgspec.Meta(ge=1)] = 1024
+    max_publishers: Limit = 1024
     memory_budget: int | str = 0
-    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 4096
-    socket: str | None = None
+    max_connections: Limit = 4096
+    socket: Annotated[str, msgspec.Meta(pattern="^[^\x00]+$")] | None = None
+    audit: Annotated[str, msgspec.Meta(pattern="^/[^\x00]*$")] | None = None
 
 
 class _App(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -81,11 +88,12 @@ class _App(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     gop_frames: Count | None = None
     gop_bytes: int | str | None = None
     gop_ms: Count | None = None
-    max_lag: Count | None = None
+    max_lag: Frames | None = None
     idle_timeout: Seconds | None = None
     grace: Seconds | None = None
     on_taken: OnTaken | None = None
     crc: bool | None = None
+    hardened: bool | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -115,6 +123,9 @@ def parse(text: str, file: str = "") -> Config:
         raw: dict[str, Any] = tomllib.loads(text)  # tomllib gives no narrower type
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("$", str(error), file) from None
+    except (ValueError, RecursionError) as error:  # what the parser lets through: a number's length, nesting
+        problem = "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise ConfigError("$", problem, file) from None
     said = _convert(raw, file)
     default = _app(said.apps.get(ANY_APP, _App()), AppConfig(), ANY_APP, file)
     return Config(
@@ -122,6 +133,7 @@ def parse(text: str, file: str = "") -> Config:
         memory_budget=_size(said.server.memory_budget, "$.server.memory_budget", file),
         max_connections=said.server.max_connections,
         socket=said.server.socket,
+        audit=said.server.audit,
         default=default,
         apps={name: _app(app, default, name, file) for name, app in said.apps.items() if name != ANY_APP},
         file=file,
@@ -166,7 +178,7 @@ def _quoted(name: str) -> str:
 
 def _app(said: _App, base: AppConfig, name: str, file: str) -> AppConfig:
     path = f"$.apps.{_quoted(name)}"
-    plain = ("slots", "gop_frames", "gop_ms", "max_lag", "idle_timeout", "grace", "on_taken", "crc")
+    plain = ("slots", "gop_frames", "gop_ms", "max_lag", "idle_timeout", "grace", "on_taken", "crc", "hardened")
     changes: dict[str, Any] = {key: value for key in plain if (value := getattr(said, key)) is not None}
     if said.gop_bytes is not None:
         changes["gop_bytes"] = _size(said.gop_bytes, f"{path}.gop_bytes", file)
@@ -202,11 +214,14 @@ def _bits(value: int | str, path: str, file: str) -> int:
 
 
 def _quantity(value: int | str, units: dict[str, int], path: str, expected: str, file: str) -> int:
+    amount: float = 0
     if isinstance(value, int):
-        if value < 0:
-            raise ConfigError(path, f"Expected {expected}, got {value}", file)
-        return value
-    match = _QUANTITY.fullmatch(value)
-    if not match or match[2].upper() not in units:
-        raise ConfigError(path, f"Expected {expected}, got {value!r}", file)
-    return int(float(match[1]) * units[match[2].upper()])
+        amount = value
+    elif (match := _QUANTITY.fullmatch(value)) and match[2].upper() in units:
+        amount = float(match[1]) * units[match[2].upper()]  # of many digits: infinity
+    else:
+        raise ConfigError(path, f"Expected {expected}, got {value[:64]!r}", file)
+    if not 0 <= amount <= MAX_QUANTITY:
+        shown = f"more than {MAX_QUANTITY}" if amount > 0 else str(max(amount, -MAX_QUANTITY))
+        raise ConfigError(path, f"Expected {expected}, got {shown}", file)
+    return int(amount)

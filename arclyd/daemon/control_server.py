@@ -15,13 +15,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from arclyd.control.connection import HelloReceived, Outgoing, RequestReceived, ServerConnection
+from arclyd.control.wire import MAX_FDS
 from arclyd.daemon.admission import Admission
 from arclyd.daemon.auth import peer_of
 from arclyd.daemon.stream import SECOND, Now, Party
 from arclyd.errors import ArclydError, ProtocolError, RequestRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from structlog.typing import FilteringBoundLogger
 
@@ -174,7 +175,9 @@ class ControlServer:
         try:
             return self._dispatcher.handle(link, token, request, now)
         except ArclydError as error:
-            return error
+            # Its traceback holds the frames that hold the stream, and they hold the answer: a circle that would keep
+            # an ended stream's region mapped until the collector comes.
+            return error.with_traceback(None)
         except OSError as error:  # of the machine, not of the request: out of descriptors, out of memory
             self._log.error("request_failed", request=request.op, pid=link.party.peer.pid, problem=str(error))
             return RequestRefused(f"the daemon can't {request.op} now: {error.strerror or error}")
@@ -215,6 +218,7 @@ class _Link:
         self._more = False
         """Requests wait here for the next turn, or for the peer to read."""
         self.follower: Follower | None = None
+        self.offered: tuple[int, ...] = ()
         self._reading = False
         self._writing = False
         self._pump_due = False
@@ -261,8 +265,7 @@ class _Link:
             return
         self._set_interest(reading=False, writing=False)
         self._sock.close()
-        for fd in self.proto.drop_fds():
-            os.close(fd)
+        _close_all(self.proto.drop_fds())
         self._server.ended(self)
 
     def watch(self) -> None:
@@ -295,15 +298,15 @@ class _Link:
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(CHUNK)
+            data, fds, _flags, _address = socket.recv_fds(self._sock, CHUNK, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            data = b""
+            data, fds = b"", []
+        self.proto.receive_data(data, fds)
         if not data:
             self.close()
             return
-        self.proto.receive_data(data)
         self.pump()
 
     def _process(self) -> None:
@@ -319,13 +322,19 @@ class _Link:
             else:
                 self._request(event)
             self._half_ns, now = None, self._server.clock().ns
+        _close_all(self.proto.take_dropped())
         if self._more or not (self.proto.unfinished and self.proto.can_take_more):
             self._half_ns = None
         elif self._half_ns is None:
             self._half_ns = now
 
     def _request(self, event: RequestReceived) -> None:
-        answer = self._server.handle(self, event.id, event.request)
+        self.offered = event.fds
+        try:
+            answer = self._server.handle(self, event.id, event.request)
+        finally:
+            self.offered = ()
+            _close_all(event.fds)
         if answer is not None:
             self.answer(event.id, answer)
 
@@ -362,8 +371,7 @@ class _Link:
                 self.proto.unsent(out)
                 raise
             self._read_ns = self._server.clock().ns
-            for fd in out.fds:
-                os.close(fd)
+            _close_all(out.fds)
             if sent < len(out.data):
                 self.proto.unsent(Outgoing(out.data[sent:]))
 
@@ -380,3 +388,8 @@ class _Link:
         if writing != self._writing:
             self._writing = writing
             loop.add_writer(self._sock, self.pump) if writing else loop.remove_writer(self._sock)
+
+
+def _close_all(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -47,6 +47,9 @@ class Caller(Protocol):
     follower: Follower | None
     """Its queue of events, once it follows them."""
 
+    offered: tuple[int, ...]
+    """Descriptors that came with the request that is being handled; they are closed after it."""
+
 
 Method = Callable[["Dispatcher", Caller, int, Any, Now], Result | None]
 
@@ -104,7 +107,7 @@ class Dispatcher:
     # -------------------------------------------------------------- publish
 
     def _publish(self, caller: Caller, token: int, request: m.Publish, now: Now) -> Result | None:
-        granted = self.claims.publish(caller.party, token, request, now)
+        granted = self.claims.publish(caller.party, token, request, now, caller.offered)
         return _granted(granted) if granted else None
 
     def _publishing(self, caller: Caller, _token: int, request: m.Publishing, now: Now) -> Result:
@@ -136,9 +139,7 @@ class Dispatcher:
     # ----------------------------------------------------------------- look
 
     def _list(self, _caller: Caller, _token: int, request: m.ListStreams, now: Now) -> Result:
-        chosen = (stream for stream in self.streams if request.app in (None, stream.app_name))
-        infos = (views.stream_info(self.streams, stream, now) for stream in chosen)
-        return Result(m.StreamList(tuple(sorted(infos, key=lambda info: info.key))))
+        return Result(m.StreamList(tuple(views.stream_infos(self.streams, request.app, now))))
 
     def _info(self, _caller: Caller, _token: int, request: m.GetInfo, now: Now) -> Result:
         return Result(views.stream_info(self.streams, self.streams.get(request.key), now))

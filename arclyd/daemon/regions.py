@@ -1,4 +1,4 @@
-"""The daemon's hold on shared memory: one handle per region, and the store they come from.
+"""The daemon's hold on shared memory: one handle per region, named or sealed, and the store they come from.
 
 The handle keeps a descriptor of its own (to ask the kernel whether the writer's lock is
 held, which it never takes) and a writable mapping (for the daemon's words in the header).
@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from arclyd.errors import ArclydError
+from arclyd.errors import ArclydError, RegionCorrupt
 from arclyd.ring import _ring, region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+
+U64: Final = (1 << 64) - 1
+"""The largest number the control protocol can say; a region's counters may hold anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class Handle(Protocol):
     base_seq: int
 
     @property
+    def is_sealed(self) -> bool:
+        """It has no name, and nobody can change its size."""
+
+    @property
     def head(self) -> int:
         """Sequence of the next frame."""
 
@@ -53,6 +61,18 @@ class Handle(Protocol):
     @property
     def has_ended(self) -> bool:
         """Its writer said that the stream is over."""
+
+    @property
+    def closed(self) -> int:
+        """The CLOSED_ word, 0 while it is open."""
+
+    @property
+    def subscribers(self) -> int:
+        """The number of subscribers last published."""
+
+    @property
+    def created_ms(self) -> int:
+        """When it was made, wall clock."""
 
     def writer_lives(self) -> bool:
         """Somebody holds the writer's lock."""
@@ -90,6 +110,9 @@ class Handle(Protocol):
     def close(self, closed: int) -> None:
         """End the stream for all readers with a CLOSED_ word and remove the name. Figures stay readable."""
 
+    def remove(self) -> None:
+        """Remove the name of a region that is closed already."""
+
     def release(self) -> None:
         """Let go of the region and leave it as it is."""
 
@@ -97,16 +120,19 @@ class Handle(Protocol):
 class Store(Protocol):
     """Where regions come from."""
 
-    def create(self, key: str, spec: region.RegionSpec) -> Handle:
+    def create(self, key: str, spec: region.RegionSpec, *, sealed: bool = False) -> Handle:
         """A new, empty region; raises `NoSpace`."""
+
+    def readmit(self, fd: int, key: str, region_id: str) -> Handle:
+        """The sealed region that a publisher brings back; raises `RegionCorrupt`."""
 
 
 class RingHandle:
-    """`Handle` on a region in /dev/shm."""
+    """`Handle` on a region: the one behind ``fd``, which is the handle's from now on."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, fd: int) -> None:
         self.name = name
-        self._fd = region.open_writable(name)
+        self._fd = fd
         try:
             self._region = _ring.Region(self._fd, writable=True)
         except BaseException:
@@ -120,6 +146,11 @@ class RingHandle:
         self.gop_limits = self._region.gop_limits
         self.base_seq = self._region.base_seq
         self.layout = ".".join(str(part) for part in self._region.layout)
+
+    @property
+    def is_sealed(self) -> bool:
+        """It has no name, and nobody can change its size."""
+        return self.name.startswith(region.SEALED)
 
     @property
     def head(self) -> int:
@@ -177,15 +208,17 @@ class RingHandle:
         if not frames:
             return Lag(0, 0, 0)
         reader = _ring.Reader(self._region, ("seq", cursor))
-        first = reader.recv(
-            0
-        )  # a reader has its place from its first item on: the configuration in force, or the frame
+        try:
+            # A reader has its place from its first item on: the configuration in force, or the frame.
+            first = reader.recv(0)
+        except RegionCorrupt:  # one bad region must not cost the list of all subscribers
+            first = None
         if not isinstance(first, _ring.Frame) or reader.cursor > cursor + 1:
             counters = self._region.counters()
             return Lag(frames, counters.held_bytes, counters.retention_ns, lapped=True)
         _, size, ns = reader.lag()
         if reader.cursor > cursor:
-            size, ns = size + len(first), self._region.counters().last_publish_ns - first.publish_ns
+            size, ns = min(size + len(first), U64), self._region.counters().last_publish_ns - first.publish_ns
         return Lag(frames, size, max(0, ns))
 
     def grant(self, epoch: int) -> None:
@@ -202,24 +235,21 @@ class RingHandle:
 
     def open_writable(self) -> int:
         """A fresh read-write descriptor."""
-        return self._reopen(os.O_RDWR)
+        return region.reopen(self._fd, os.O_RDWR)
 
     def open_readonly(self) -> int:
         """A fresh read-only descriptor."""
-        return self._reopen(os.O_RDONLY)
-
-    def _reopen(self, mode: int) -> int:
-        # By the descriptor, not by the name: that may have been removed by hand, and the stream goes on.
-        return os.open(f"/proc/self/fd/{self._fd}", mode | os.O_CLOEXEC)
+        return region.reopen(self._fd, os.O_RDONLY)
 
     def close(self, closed: int) -> None:
         """End the stream for all readers with a CLOSED_ word and remove the name. Figures stay readable."""
         self._region.close_stream(closed)
-        region.unlink(self.name)
+        self.remove()
 
     def remove(self) -> None:
-        """Remove the name of a region that is closed already."""
-        region.unlink(self.name)
+        """Remove the name of a region that is closed already; a sealed one has none."""
+        if not self.is_sealed:
+            region.unlink(self.name)
 
     def release(self) -> None:
         """Let go of the region and leave it as it is. Idempotent."""
@@ -229,28 +259,50 @@ class RingHandle:
 
 
 class RingStore:
-    """Regions of one daemon instance in /dev/shm."""
+    """Regions of one daemon instance: those in /dev/shm are found again, sealed ones are brought back."""
 
     def __init__(self, instance: str) -> None:
         self.instance = instance
 
-    def create(self, key: str, spec: region.RegionSpec) -> RingHandle:
+    def create(self, key: str, spec: region.RegionSpec, *, sealed: bool = False) -> RingHandle:
         """A new, empty region; raises `NoSpace`."""
+        if sealed:
+            made, fd = region.create_sealed(self.instance, key, spec)
+            return RingHandle(made.name, fd)
         made = region.create(self.instance, key, spec)
         try:
-            return RingHandle(made.name)
+            return RingHandle(made.name, region.open_own(made.name))
         except BaseException:
             region.unlink(made.name)
             raise
+
+    def readmit(self, fd: int, key: str, region_id: str) -> RingHandle:
+        """The sealed region that a publisher brings back; ``fd`` stays the caller's.
+
+        Raises:
+            RegionCorrupt: nothing that a daemon of this instance made for ``key``.
+        """
+        name = region.sealed_name(fd)
+        ours = region.region_name(self.instance, key, "").lstrip("/")
+        if not name.startswith(region.SEALED + ours):
+            raise RegionCorrupt("descriptor", "of another key or another daemon")
+        try:
+            handle = RingHandle(name, region.reopen(fd, os.O_RDWR))
+        except OSError as error:
+            raise RegionCorrupt("descriptor", f"it can't be opened: {error.strerror}") from error
+        if (handle.key, handle.region_id) == (key, region_id):
+            return handle
+        handle.release()
+        raise RegionCorrupt("descriptor", "the region behind it is another one")
 
     def found(self) -> Iterator[RingHandle | tuple[str, ArclydError | OSError]]:
         """Every region of this instance that is there: a handle, or its name and why it is of no use."""
         for name in region.list_names(self.instance):
             try:
-                yield RingHandle(name)
+                yield RingHandle(name, region.open_own(name))
             except (ArclydError, OSError) as error:
                 yield name, error
 
-    def discard(self, name: str) -> None:
-        """Remove the name of a region that is of no use."""
-        region.unlink(name)
+    def discard(self, name: str) -> bool:
+        """Remove the name of a region that is of no use; False: it is not ours to remove, and stays."""
+        return region.unlink(name)

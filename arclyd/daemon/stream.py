@@ -127,6 +127,11 @@ class Stream:
         """Process id of the publisher; 0: unknown."""
         return self.publisher.party.peer.pid if self.publisher else 0
 
+    @property
+    def publisher_facts(self) -> dict[str, int]:
+        """Who publishes it, for the log; a uid of -1: known by its lock only."""
+        return {"pid": self.publisher_pid, "uid": self.publisher.party.peer.uid if self.publisher else -1}
+
     def published_by(self, conn: int) -> bool:
         """Connection ``conn`` is the publisher's."""
         return self.publisher is not None and self.publisher.connected and self.publisher.party.conn == conn

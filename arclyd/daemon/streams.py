@@ -154,17 +154,17 @@ class Streams:
         for activity in ACTIVITIES:
             if stream.active(activity):
                 self.events.append(now.ms, "activity_ended", stream.key, activity=activity)
-        facts = {"reason": reason, "pid": stream.publisher_pid, "head": stream.handle.head, **facts}
+        facts = {"reason": reason, **stream.publisher_facts, "head": stream.handle.head, **facts}
         self.events.append(now.ms, "publish_ended", stream.key, **facts)
         stream.handle.release()
 
     def interrupt(self, stream: Stream, now: Now) -> None:
         """The publisher is gone; the stream waits for the next one."""
-        pid, stream.publisher = stream.publisher_pid, None
+        who, stream.publisher = stream.publisher_facts, None
         stream.enter(Phase.INTERRUPTED, now)
         stream.interrupted_ns = now.ns
         if stream.waiting is None:
-            self.events.append(now.ms, "publish_interrupted", stream.key, pid=pid, grace_seconds=stream.app.grace)
+            self.events.append(now.ms, "publish_interrupted", stream.key, **who, grace_seconds=stream.app.grace)
 
     @staticmethod
     def _is_forsaken(stream: Stream, now: Now) -> bool:
@@ -240,7 +240,7 @@ class Streams:
         stream = self.get(key)
         self._turn_away(stream)
         self.dismiss(stream, "end", "ended")
-        self.finish(stream, _ring.CLOSED_ENDED, now, by=party.peer.pid)
+        self.finish(stream, _ring.CLOSED_ENDED, now, by=party.peer.pid, by_uid=party.peer.uid)
 
     def kick(self, key: str, id: int, party: Party, now: Now) -> None:
         """An operator ends one subscriber, or (0) throws the publisher out; the stream is then interrupted."""
@@ -250,15 +250,15 @@ class Streams:
             if subscriber is None:
                 raise SubscriberNotFound(key, id)
             self.courier.order(subscriber.conn, Order("kicked", key, id, "kicked"))
-            pid = subscriber.peer.pid
+            who = {"pid": subscriber.peer.pid, "uid": subscriber.peer.uid}
         else:
             if stream.phase is Phase.INTERRUPTED:
                 raise RequestRefused(f"stream {key!r} has no publisher now")
-            pid = stream.publisher_pid
+            who = stream.publisher_facts
             self.dismiss(stream, "kicked", "kicked")
             # One past what the publisher has, or was promised: it stops at its next frame.
             stream.handle.grant(stream.handle.epoch + (2 if stream.phase is Phase.CLAIMED else 1))
-        self.events.append(now.ms, "kicked", key, id=id, pid=pid, by=party.peer.pid)
+        self.events.append(now.ms, "kicked", key, id=id, **who, by=party.peer.pid, by_uid=party.peer.uid)
         if not id:
             self.interrupt(stream, now)
 

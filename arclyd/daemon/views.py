@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from arclyd.control.reports import AppInfo, Metadata, PublisherInfo, Qos, StreamInfo, SubscriberInfo, TrackQos
 from arclyd.daemon import metadata, subscribers
 from arclyd.daemon.claims import KINDS
 from arclyd.daemon.stream import ACTIVITIES, SECOND, Phase
+from arclyd.errors import RegionError
 from arclyd.media.codecs.ids import CodecId
 
 if TYPE_CHECKING:
@@ -42,6 +44,14 @@ def stream_info(streams: Streams, stream: Stream, now: Now) -> StreamInfo:
         created_at_ms=stream.created_ms,
         interrupted_seconds=(now.ns - stream.since_ns) / SECOND if stream.phase is Phase.INTERRUPTED else None,
     )
+
+
+def stream_infos(streams: Streams, app: str | None, now: Now) -> Iterator[StreamInfo]:
+    """Every stream, or those of an application, by key."""
+    for stream in sorted(streams, key=lambda stream: stream.key):
+        if app in (None, stream.app_name):
+            with suppress(RegionError):  # of a region that contradicts itself; the next tick ends its stream
+                yield stream_info(streams, stream, now)
 
 
 def stream_metadata(streams: Streams, stream: Stream, now: Now) -> Metadata:

@@ -1,8 +1,9 @@
-"""Regions as named objects of shared memory: their names, their making and removal, their lock.
+"""Regions as objects of shared memory: their names, their making and removal, their lock.
 
 A region's name is ``/arclyd.<instance>.<app>@<name>.<serial>``: the instance tells the regions of several
-daemons on one host apart, the serial those of one key that followed each other. What is inside a region is
-the business of the C core; here it is a file descriptor.
+daemons on one host apart, the serial those of one key that followed each other. A *sealed* region (`create_sealed`)
+is in no directory and can't change its size; what it is called shows in ``/proc`` only, as ``memfd:arclyd.…``.
+What is inside a region is the business of the C core; here it is a file descriptor.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,12 +21,14 @@ from typing import Final
 
 import posix_ipc
 
-from arclyd.errors import NoSpace
+from arclyd.errors import NoSpace, RegionCorrupt
 from arclyd.ring import _ring
 
 DIRECTORY: Final = Path("/dev/shm")  # noqa: S108 -- where Linux keeps POSIX shared memory objects
 PREFIX: Final = "arclyd."
 _UNFINISHED: Final = ".new"
+SEALED: Final = "memfd:"
+"""What the kernel puts before the name of an object that is in no directory."""
 PAGE: Final = 4096
 DEFAULT_RING_BYTES: Final = 32 << 20
 DEFAULT_SLOTS: Final = 8192
@@ -56,7 +60,10 @@ class RegionSpec:
 
 @dataclass(frozen=True, slots=True)
 class RegionFile:
-    """A region that stands: ``name`` with its slash, ``region_id`` as 32 hex digits, ``size`` in bytes."""
+    """A region that stands: ``name`` with its slash, ``region_id`` as 32 hex digits, ``size`` in bytes.
+
+    The name of a sealed one begins with `SEALED` and opens nothing.
+    """
 
     name: str
     key: str
@@ -82,19 +89,7 @@ def create(instance: str, key: str, spec: RegionSpec) -> RegionFile:
     memory = posix_ipc.SharedMemory(name + _UNFINISHED, posix_ipc.O_CREX, mode=0o600)
     try:
         _reserve(memory.fd, size)
-        _ring.format_region(
-            memory.fd,
-            key=key,
-            ring_bytes=spec.whole_ring_bytes,
-            slots=spec.slots,
-            base_seq=spec.base_seq,
-            base_epoch=spec.base_epoch,
-            gop_frames=spec.gop_frames,
-            gop_bytes=spec.gop_bytes,
-            gop_ms=spec.gop_ms,
-            crc=spec.crc,
-            region_id=region_id,
-        )
+        _format(memory.fd, key, spec, region_id)
         _path(name + _UNFINISHED).rename(_path(name))
     except BaseException:
         unlink(name + _UNFINISHED)
@@ -102,6 +97,97 @@ def create(instance: str, key: str, spec: RegionSpec) -> RegionFile:
     finally:
         memory.close_fd()
     return RegionFile(name, key, region_id.hex(), size)
+
+
+# F_SEAL_WRITE would stop the writer there is, F_SEAL_FUTURE_WRITE the next one: a publisher that returns and a daemon
+# that restarts both map a region writable that others read already. F_SEAL_SEAL: nobody adds one of them later.
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_MFD_NOEXEC_SEAL: Final = 0x0008  # linux/memfd.h, from 6.3 on; hosts may demand it (vm.memfd_noexec)
+
+
+def create_sealed(instance: str, key: str, spec: RegionSpec) -> tuple[RegionFile, int]:
+    """Make a region without a name, whose size nobody can change; returns it with its one descriptor, read-write.
+
+    Only the user that made it can open it anew from a descriptor of it (mode 0600). Fails as `create` does.
+    """
+    size = spec.size
+    region_id = secrets.token_bytes(16)
+    name = region_name(instance, key, region_id[:4].hex()).lstrip("/")
+    if size > (available := _available_memory()):  # nothing like the size of /dev/shm would stop it
+        raise NoSpace(size, available, "memory")
+    fd = _memfd(name)
+    try:
+        os.fchmod(fd, 0o600)
+        _reserve(fd, size)
+        _format(fd, key, spec, region_id)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(fd)
+        raise
+    return RegionFile(SEALED + name, key, region_id.hex(), size), fd
+
+
+def _memfd(name: str) -> int:
+    try:
+        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def _available_memory() -> int:
+    """Bytes that can be had without swapping; all there are where the kernel's figure is hidden."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def is_sealed(fd: int) -> bool:
+    """Whether the object keeps its size, whatever anyone does."""
+    try:
+        return fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+    except OSError:  # no memory object at all
+        return False
+
+
+def sealed_name(fd: int) -> str:
+    """The name of a region that `create_sealed` made under this user id, from a descriptor of its writer's.
+
+    Raises:
+        RegionCorrupt: it is something else, or a reader's. Nobody but the maker's user can make it pass.
+    """
+    status, target = os.fstat(fd), str(Path(f"/proc/self/fd/{fd}").readlink())
+    if not is_sealed(fd) or not target.startswith("/" + SEALED):
+        raise RegionCorrupt("descriptor", "not sealed shared memory")
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDWR:
+        raise RegionCorrupt("descriptor", "not writable: a reader's")
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o600:
+        raise RegionCorrupt("descriptor", f"it belongs to uid {status.st_uid}, or others may open it")
+    return target.removeprefix("/").removesuffix(" (deleted)")
+
+
+def reopen(fd: int, mode: int) -> int:
+    """A new open file description of the object behind ``fd``: by the descriptor, for a name may be gone."""
+    return os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)
+
+
+def _format(fd: int, key: str, spec: RegionSpec, region_id: bytes) -> None:
+    _ring.format_region(
+        fd,
+        key=key,
+        ring_bytes=spec.whole_ring_bytes,
+        slots=spec.slots,
+        base_seq=spec.base_seq,
+        base_epoch=spec.base_epoch,
+        gop_frames=spec.gop_frames,
+        gop_bytes=spec.gop_bytes,
+        gop_ms=spec.gop_ms,
+        crc=spec.crc,
+        region_id=region_id,
+    )
 
 
 def _reserve(fd: int, size: int) -> None:
@@ -120,7 +206,28 @@ def _path(name: str) -> Path:
 
 def open_writable(name: str) -> int:
     """A new open file description of the region, read-write: what a writer's lock belongs to."""
-    return os.open(_path(name), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    return os.open(_path(name), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def open_own(name: str) -> int:
+    """As `open_writable`, of a region that this user made.
+
+    Raises:
+        RegionCorrupt: somebody else's, or no memory at all: its owner could take it away from under a mapping.
+    """
+    if not is_own(name):
+        raise RegionCorrupt("owner", "it belongs to another user")
+    fd = open_writable(name)
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+        return fd
+    os.close(fd)
+    raise RegionCorrupt("file", "not a shared memory object")
+
+
+def is_own(name: str) -> bool:
+    """Whether the name is this user's. /dev/shm is sticky: then nobody but this user can make it another file."""
+    return _path(name).lstat().st_uid == os.geteuid()
 
 
 def open_readonly(name: str) -> int:
@@ -128,10 +235,13 @@ def open_readonly(name: str) -> int:
     return os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
-def unlink(name: str) -> None:
-    """Take the name away; mappings of it live on. No error if it is gone."""
-    with suppress(posix_ipc.ExistentialError):
+def unlink(name: str) -> bool:
+    """Take the name away; mappings of it live on. False: another user has it now, and it stays."""
+    with suppress(FileNotFoundError, posix_ipc.ExistentialError):
+        if not is_own(name):
+            return False
         posix_ipc.unlink_shared_memory(name)
+    return True
 
 
 def list_names(instance: str | None = None) -> list[str]:

@@ -1,14 +1,20 @@
-"""In CI an end-to-end test that is skipped has failed: nothing there may be missing."""
+"""In CI an end-to-end test that is skipped has failed: nothing there may be missing. And a daemon among other users."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.daemon import Daemon, Spawner
+from tests.e2e.others import SERVICE, app, python_for_all
+
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
 
 
 def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -33,3 +39,58 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     fail_if_skipped(report)
     return report
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[str]:
+    """An interpreter for everybody."""
+    found, path = python_for_all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        yield found
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder everybody can go through, as /run is; pytest's own are root's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="arclyd-trust-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def service(place: Path, python: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Daemon]]:
+    """Starts daemons as the service's user, with an audit log; the last one is this process's default."""
+    daemons: list[Daemon] = []
+
+    def start(config: str = "", user: tuple[int, int] | None = SERVICE) -> Daemon:
+        folder = place / f"d{len(daemons)}"
+        folder.mkdir()
+        daemon = Daemon(folder, f'[server]\naudit = "{folder}/audit.log"\n{config}', user, python)
+        folder.chmod(0o755)
+        os.chown(folder, *(user or (0, 0)))
+        daemons.append(daemon)
+        daemon.start()
+        monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+        monkeypatch.setenv("ARCLYD_SOCKET", daemon.socket)
+        return daemon
+
+    yield start
+    for daemon in daemons:
+        daemon.clean()
+
+
+@pytest.fixture
+def guarded(service: Callable[[str], Daemon], request: pytest.FixtureRequest) -> Daemon:
+    """One whose streams are hardened where the test says so."""
+    hardened = request.node.callspec.params.get("hardened", False) if hasattr(request.node, "callspec") else False
+    return service(app(hardened=hardened))
+
+
+@pytest.fixture
+def spawn_as(place: Path, guarded: Daemon, python: str) -> Iterator[Spawner]:
+    spawner = Spawner(place, guarded.env, python)
+    yield spawner
+    spawner.reap()

@@ -241,3 +241,56 @@ def test_what_was_not_sent_goes_out_first_the_next_time() -> None:
     deliver(daemon, client)
     assert [client.next_event(), client.next_event()] == [Answer(first, m.Ok()), Answer(second, m.Ok())]
     assert daemon.queued_bytes == 0
+
+
+def test_a_descriptor_travels_with_the_request_that_has_it() -> None:
+    client, daemon = greeted()
+    first = client.send_request(m.End("live/a"))
+    second = client.send_request(m.End("live/b"), (7,))
+    assert client.has_unsent
+    while (out := client.next_to_send()) is not None:
+        client_sends, rest = Outgoing(out.data[:3], out.fds), Outgoing(out.data[3:])
+        daemon.receive_data(client_sends.data, client_sends.fds)
+        assert daemon.next_event() is None
+        daemon.receive_data(rest.data)
+        expected = (
+            RequestReceived(second, m.End("live/b"), (7,)) if out.fds else RequestReceived(first, m.End("live/a"))
+        )
+        assert daemon.next_event() == expected
+    assert not client.has_unsent
+    assert daemon.take_dropped() == daemon.drop_fds() == []
+
+
+def test_what_was_not_sent_keeps_its_descriptors_until_it_is_dropped() -> None:
+    client, _ = greeted()
+    client.send_request(m.End("live/a"), (7,))
+    out = client.next_to_send()
+    assert out is not None
+    client.unsent(out)
+    assert client.drop_fds() == [7]
+    assert not client.has_unsent
+
+
+@pytest.mark.parametrize("announced", [0, 2])
+def test_descriptors_that_do_not_add_up_are_an_error_and_given_back(announced: int) -> None:
+    client, daemon = greeted()
+    client.send_request(m.End("live/a"))
+    client.data_to_send()
+    with pytest.raises(ProtocolError):
+        daemon.receive_data(wire.encode_request(2, m.End("live/a"), announced), (7,))
+        while daemon.next_event() is not None:
+            pass
+    assert daemon.drop_fds() == [7]
+
+
+def test_a_descriptor_with_a_request_that_is_refused_is_given_back() -> None:
+    client, daemon = greeted()
+    client.send_request(m.Hello(1), (7,))
+    out = client.next_to_send()
+    assert out is not None
+    daemon.receive_data(out.data, out.fds)
+    assert daemon.next_event() is None
+    assert daemon.take_dropped() == [7]
+    daemon.closing = True
+    daemon.receive_data(b"x", (8,))
+    assert daemon.drop_fds() == [8]

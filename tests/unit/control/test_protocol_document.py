@@ -73,6 +73,7 @@ def test_the_limits_are_those_of_the_code(text: str) -> None:
         (wire.MAX_REPLY == 16 << 20, "| 16 MiB |"),
         (wire.MAX_DEPTH == 12, "| nesting | 12 |"),
         (wire.MAX_ITEMS == 65_536, "| 65,536 |"),
+        (wire.MAX_OFFERED == 1, "| descriptors with one request | 1 |"),
         (connection.MAX_OUTSTANDING == 64, "| unanswered requests of a connection | 64 |"),
     ):
         assert number

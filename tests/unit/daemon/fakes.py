@@ -54,6 +54,7 @@ class FakeHandle:
     head: int = 0
     epoch: int = 0
     has_ended: bool = False
+    is_sealed: bool = False
     locked: bool = False
     closed: int | None = None
     released: bool = False
@@ -120,10 +121,10 @@ class FakeStore:
     room: int = 1 << 40
     made: list[FakeHandle] = field(default_factory=list)
 
-    def create(self, key: str, spec: RegionSpec) -> FakeHandle:
+    def create(self, key: str, spec: RegionSpec, *, sealed: bool = False) -> FakeHandle:
         if spec.ring_bytes > self.room:
             raise NoSpace(spec.ring_bytes, self.room)
-        handle = FakeHandle(key, spec, f"region{len(self.made)}")
+        handle = FakeHandle(key, spec, f"region{len(self.made)}", is_sealed=sealed)
         self.made.append(handle)
         return handle
 

@@ -28,6 +28,7 @@ def test_everything_there_is_to_set(tmp_path: Path) -> None:
         memory_budget = "1.5GiB"
         max_connections = 10
         socket = "/run/x.sock"
+        audit = "/var/log/arclyd/audit.log"
         [apps."*"]
         grace = 2.5
         [apps.live]
@@ -40,6 +41,7 @@ def test_everything_there_is_to_set(tmp_path: Path) -> None:
         idle_timeout = 30
         on_taken = "replace"
         crc = true
+        hardened = true
         [apps.vod]
         retention = 20
         bitrate = "6Mbit/s"
@@ -47,8 +49,9 @@ def test_everything_there_is_to_set(tmp_path: Path) -> None:
     )
     config = load(str(path))
     assert (config.max_publishers, config.memory_budget, config.max_connections) == (3, 3 << 29, 10)
-    assert config.socket == "/run/x.sock"
-    assert config.app("live") == AppConfig(64 << 20, 100, 300, 8_000_000, 4000, 50, 30.0, 2.5, "replace", crc=True)
+    assert (config.socket, config.audit) == ("/run/x.sock", "/var/log/arclyd/audit.log")
+    sizes = (64 << 20, 100, 300, 8_000_000, 4000, 50, 30.0, 2.5)
+    assert config.app("live") == AppConfig(*sizes, "replace", crc=True, hardened=True)
     assert config.app("vod").ring_bytes == 20 * 6_000_000 // 8 * 5 // 4
     assert config.app("other") == AppConfig(grace=2.5)
 
@@ -74,6 +77,17 @@ def test_everything_there_is_to_set(tmp_path: Path) -> None:
         ("apps = 1", "$.apps", "table"),
         ("server = 1", "$.server", "object"),
         ("[server]\nmax_publishers = 0", "$.server.max_publishers", ">= 1"),
+        # Each of these once came out as another exception, or as a number that fits no header and no message.
+        ('[apps.live]\nring_bytes = "' + "9" * 400 + 'MiB"', "$.apps.live.ring_bytes", "more than 9223372036854775807"),
+        ("[apps.live]\ngop_bytes = 0x" + "f" * 5000, "$.apps.live.gop_bytes", "more than 9223372036854775807"),
+        ("[apps.live]\ngop_bytes = -0x" + "f" * 5000, "$", ""),
+        ("[apps.live]\nretention = 1e9\nbitrate = " + "9" * 400, "$.apps.live.bitrate", "more than"),
+        ("[apps.live]\ngop_frames = 4294967296", "$.apps.live.gop_frames", "<= 4294967295"),
+        ("[apps.live]\nmax_lag = 9223372036854775808", "$.apps.live.max_lag", ""),
+        ("[server]\nmax_connections = 99999999999", "$.server.max_connections", "<= 2147483647"),
+        ('[server]\nsocket = "\\u0000"', "$.server.socket", "str"),
+        ("a = " + "9" * 5000, "$", "a number of too many digits"),
+        ("a = " + "[" * 5000, "$", "nested too deeply"),
         ("= 1", "$", "line 1"),
     ],
 )
