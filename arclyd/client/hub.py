@@ -169,14 +169,18 @@ class Loop:
     def _run(self) -> None:
         self._tick()
         while not self._hub.retire(self):
-            for key, mask in self._selector.select(self._patience()):
-                self._serve(key, mask)
+            self._serve_ready()
             while self.calls:
                 self._guarded(self.calls.popleft())
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 self._guarded(heapq.heappop(self._timers)[2])
         self.close()
+
+    def _serve_ready(self) -> None:
+        # On its own: a name left over from the loop would keep the last link, and the region behind it, alive.
+        for key, mask in self._selector.select(self._patience()):
+            self._serve(key, mask)
 
     def _serve(self, key: selectors.SelectorKey, mask: int) -> None:
         if key.data is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from arclyd.control.reports import Check, Health
+from arclyd.daemon.admission import KEPT_BACK
 from arclyd.daemon.stream import Phase
 from arclyd.ring import region
 
@@ -41,7 +43,7 @@ def check(streams: Streams, vitals: Vitals) -> Health:
         _share("publishers", streams.publishers, config.max_publishers),
         _share("memory_budget", streams.memory, config.memory_budget),
         _share("connections", vitals.connections, config.max_connections),
-        _share("descriptors", _descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+        _share("descriptors", _descriptors(), max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - KEPT_BACK)),
         Check("streams", DEGRADED if interrupted else HEALTHY, f"{interrupted} of {len(streams)} interrupted"),
         Check(
             "loop",
@@ -68,5 +70,10 @@ def _share(name: str, used: int, limit: int) -> Check:
 
 
 def _descriptors() -> int:
-    with os.scandir("/proc/self/fd") as entries:
-        return sum(1 for _ in entries)
+    try:
+        with os.scandir("/proc/self/fd") as entries:
+            return sum(1 for _ in entries) - 1  # without the one that looks
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]  # not one is left to look with
