@@ -189,8 +189,8 @@ def check_geometry(copy: bytes, size: int) -> Geometry:
     _require(HEADER_SIZE <= g.header_size <= g.region_size, "header_size")
     tables = (
         ("tracks", g.track_offset, g.track_count, g.track_stride, 256, 16),
-        ("records", g.config_offset, g.config_count, g.config_stride, 4096, 65_536),
-        ("GOP ring", g.gop_offset, g.gop_count, g.gop_stride, 128, 1_048_576),
+        ("records", g.config_offset, g.config_count, g.config_stride, 4096, 256),
+        ("GOP ring", g.gop_offset, g.gop_count, g.gop_stride, 128, 4096),
         ("slots", g.slot_offset, g.slot_count, g.slot_stride, 128, 4_194_304),
     )
     for name, offset, count, stride, structure, most in tables:

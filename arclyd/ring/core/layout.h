@@ -27,9 +27,11 @@
 #define ARCLY_TRACKS 16
 #define ARCLY_TRACK_SIZE 256
 #define ARCLY_CONFIGS 64
+#define ARCLY_MAX_CONFIGS 256 /* a join looks through them once per track and join point: this bounds its cost */
 #define ARCLY_CONFIG_SIZE 4096
 #define ARCLY_CONFIG_HEADER 64
 #define ARCLY_GOPS 1024
+#define ARCLY_MAX_GOPS 4096
 #define ARCLY_GOP_SIZE 128
 #define ARCLY_SLOT_SIZE 128
 #define ARCLY_ALIGN 64 /* of every payload */

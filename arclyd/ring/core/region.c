@@ -95,11 +95,11 @@ static int check_geometry(const struct arcly_geometry *g, uint64_t size, struct 
         return refuse(refusal, ARCLY_E_CORRUPT, "header_size", "out of range");
     if (!table_fits(g->track_offset, g->track_count, g->track_stride, ARCLY_TRACK_SIZE, ARCLY_TRACKS, g->region_size))
         return refuse(refusal, ARCLY_E_CORRUPT, "track table", "does not fit the region");
-    if (!table_fits(g->config_offset, g->config_count, g->config_stride, ARCLY_CONFIG_HEADER + 1, 1u << 16,
+    if (!table_fits(g->config_offset, g->config_count, g->config_stride, ARCLY_CONFIG_HEADER + 1, ARCLY_MAX_CONFIGS,
                     g->region_size) ||
         g->config_stride > ARCLY_CONFIG_SIZE)
         return refuse(refusal, ARCLY_E_CORRUPT, "configuration records", "do not fit the region");
-    if (!table_fits(g->gop_offset, g->gop_count, g->gop_stride, ARCLY_GOP_SIZE, 1u << 20, g->region_size))
+    if (!table_fits(g->gop_offset, g->gop_count, g->gop_stride, ARCLY_GOP_SIZE, ARCLY_MAX_GOPS, g->region_size))
         return refuse(refusal, ARCLY_E_CORRUPT, "GOP ring", "does not fit the region");
     if (!table_fits(g->slot_offset, g->slot_count, g->slot_stride, ARCLY_SLOT_SIZE, ARCLY_MAX_SLOTS, g->region_size))
         return refuse(refusal, ARCLY_E_CORRUPT, "slots", "do not fit the region");
