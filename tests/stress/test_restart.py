@@ -1,5 +1,7 @@
 """The daemon killed and started again under many streams and readers: nobody loses a frame, nobody is ended.
 
+The daemon that comes back may be another build than the one that went, and publishers and readers a third.
+
 ``ARCLYD_STRESS=n`` of 10 or more runs it at the size the design names: 200 streams, 1,000 readers, ten restarts.
 """
 
@@ -18,7 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import arclyd
+from arclyd.ring import _ring
+from tests.daemon import SHARED_MEMORY
 from tests.stress.restart_actors import key_of
+from tests.stress.restart_builds import FEATURE, build_newer, environment
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -72,23 +77,27 @@ class Cast:
         self._folder = folder
         self._processes: list[tuple[str, subprocess.Popen[str]]] = []
 
-    def start(self, role: str, size: Size) -> None:
-        """Start the processes of a role, the work shared out evenly, and wait until all are at it."""
+    def start(self, role: str, size: Size, *, env: dict[str, str] | None = None, name: str = "") -> None:
+        """Start the processes of a role, the work shared out evenly, and wait until all are at it.
+
+        ``env`` is theirs (None: the daemon's), ``name`` what `results` finds them by (as the role, if not given).
+        """
         total, parts = (size.streams, size.publishing) if role == "publish" else (size.readers, size.reading)
         started = [
-            self._spawn(role, size.streams, total * n // parts, total * (n + 1) // parts, n) for n in range(parts)
+            self._spawn(role, size.streams, total * n // parts, total * (n + 1) // parts, env or self._daemon.env)
+            for n in range(parts)
         ]
         for process in started:
             assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n", self._errors(role)
-        self._processes += [(role, process) for process in started]
+            assert process.stdout.readline() == "ready\n", self._errors()
+        self._processes += [(name or role, process) for process in started]
 
     def results(self, role: str) -> list[dict[str, Any]]:
         """What the processes of a role have to tell, once they ended; a publisher ends by this."""
         found = []
         for process in (process for name, process in self._processes if name == role):
             output, _ = process.communicate(timeout=WATCHDOG)
-            assert process.returncode == 0, self._errors(role)
+            assert process.returncode == 0, self._errors()
             found.append(json.loads(output))
         return found
 
@@ -98,17 +107,15 @@ class Cast:
                 process.kill()
                 process.communicate()
 
-    def _spawn(self, role: str, streams: int, first: int, end: int, number: int) -> subprocess.Popen[str]:
+    def _spawn(self, role: str, streams: int, first: int, end: int, env: dict[str, str]) -> subprocess.Popen[str]:
         arguments = [role, self._daemon.socket, str(streams), str(first), str(end)]
         command = [sys.executable, "-m", "tests.stress.restart_actors", *arguments]
-        with (self._folder / f"{role}-{number}.err").open("w") as errors:
+        with (self._folder / "cast.err").open("a") as errors:
             pipe = subprocess.PIPE
-            return subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=errors, text=True, cwd=ROOT, env=self._daemon.env
-            )
+            return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True, cwd=ROOT, env=env)
 
-    def _errors(self, role: str) -> str:
-        return "\n".join(path.read_text() for path in sorted(self._folder.glob(f"{role}-*.err")))
+    def _errors(self) -> str:
+        return (self._folder / "cast.err").read_text()
 
 
 @pytest.fixture
@@ -169,3 +176,78 @@ def is_whole(info: StreamInfo) -> bool:
     wanted = SIZE.per_stream(int(info.key.removeprefix(key_of(0)[:-1])))
     connected = info.publisher is not None and info.publisher.connected
     return connected and (info.state, info.epoch, info.subscribers) == (("publishing",), 1, wanted)
+
+
+# ------------------------------------------------------------------------ other builds
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_newer(tmp_path_factory.mktemp("newer"))
+
+
+FEW = Size(2, 4, 0, publishing=1, reading=1)
+
+
+@pytest.mark.parametrize("newer_publishes", [False, True], ids=["published by this build", "by a newer one"])
+def test_builds_of_two_minor_versions_go_on_with_each_others_streams(
+    daemon: Daemon, cast: Cast, newer: Path, newer_publishes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams of either build's daemon are adopted by the other, written and read by both, back and forth."""
+    other = environment(newer, daemon.env)
+    plain = daemon.env
+    if newer_publishes:  # their regions are formatted by a daemon of the newer build
+        restart_as(daemon, newer, monkeypatch)
+    cast.start("publish", FEW, env=other if newer_publishes else plain)
+    cast.start("read", FEW, env=plain)
+    cast.start("read", FEW, env=other, name="read by a newer build")
+    wanted = f"1.{_ring.LAYOUT_MINOR + newer_publishes}"
+    for build in (None, newer, None):
+        restart_as(daemon, build, monkeypatch)
+        with arclyd.connect() as control:
+            assert control.version().layout == f"1.{_ring.LAYOUT_MINOR + (build is not None)}"
+            wait_until(lambda control=control: is_taken_up(control), timeout=WATCHDOG, what="both streams and readers")
+            assert [info.layout for info in control.list_streams()] == [wanted, wanted]
+        with arclyd.Subscriber(key_of(0)) as late:  # whoever made it: this build joins
+            assert late.recv(timeout=20).keyframe
+    frames = {key: count for result in cast.results("publish") for key, count in result["frames"].items()}
+    readers = [one for name in ("read", "read by a newer build") for r in cast.results(name) for one in r["readers"]]
+    assert len(readers) == 2 * FEW.readers
+    for reader in readers:
+        assert (reader["wrong"], reader["reason"], reader["dropped"]) == ([], "ended", 0)
+        assert reader["next"] == frames[reader["key"]]
+    assert "Traceback" not in daemon.log
+
+
+def test_a_region_of_a_higher_minor_version_and_an_unknown_feature_is_taken_up_and_written(
+    daemon: Daemon, newer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restart_as(daemon, newer, monkeypatch)
+    tracks = [arclyd.Track.video("h264", width=320, height=200)]
+    with arclyd.Publisher("live/a", tracks, ring_bytes=1 << 20, slots=64) as pub:
+        (name,) = daemon.regions()
+        header = (SHARED_MEMORY / name).read_bytes()[:64]
+        assert int.from_bytes(header[10:12], "little") == _ring.LAYOUT_MINOR + 1
+        assert int.from_bytes(header[24:32], "little") & FEATURE
+        restart_as(daemon, None, monkeypatch)
+        with arclyd.Subscriber("live/a", start="live") as sub:
+            for n in range(200):
+                pub.publish(0, b"%d" % n, pts=n, keyframe=n % 10 == 0)
+                frame = sub.recv(timeout=20)
+                assert (frame.seq, frame.tobytes()) == (n, b"%d" % n)
+    wait_until(lambda: daemon.regions() == [], what="the ended stream's region to go")
+
+
+def restart_as(daemon: Daemon, build: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill the daemon; the one that comes is of ``build``, or (None) the installed one."""
+    daemon.kill()
+    with monkeypatch.context() as patched:
+        if build is not None:
+            patched.setenv("PYTHONPATH", environment(build)["PYTHONPATH"])
+        daemon.start()
+
+
+def is_taken_up(control: arclyd.Control) -> bool:
+    infos = control.list_streams()
+    connected = [info.publisher is not None and info.publisher.connected for info in infos]
+    return connected == [True] * FEW.streams and len(control.subscribers()) == 2 * FEW.readers
