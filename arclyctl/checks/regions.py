@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from arclyctl import units
 from arclyctl.checks.finding import FAIL, OK, WARN, Finding
+from arclyd.client.inspect import is_sealed
 from arclyd.control.paths import instance_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def check_regions(
     findings = [finding for facts in regions for finding in _judge(facts, instance, used, others)]
     total = sum(facts.size for facts in regions)
     own = sum(facts.instance == instance for facts in regions)
-    yield Finding("regions", OK, f"{len(regions)} on this host, {own} of this daemon, {units.size(total)} in all")
+    detail = f"{len(regions)} on this host, {own} of this daemon, {units.size(total)} in all"
+    hidden = sum(is_sealed(name) for name in used or ())
+    if hidden:  # of other daemons nobody can tell
+        detail += f"; {hidden} of this daemon besides, sealed, without a name in /dev/shm"
+    yield Finding("regions", OK, detail)
     yield from findings
 
 

@@ -50,6 +50,11 @@ def list_regions(folder: Path = region.DIRECTORY) -> tuple[RegionFacts, ...]:
     return tuple(facts for facts in found if facts is not None)
 
 
+def is_sealed(name: str) -> bool:
+    """Whether a region of that name, as a daemon tells it, is in no directory (its application is hardened)."""
+    return name.startswith(region.SEALED)
+
+
 def supported_layout() -> str:
     """The region layout this build writes, as ``major.minor``."""
     return f"{LAYOUT_MAJOR}.{LAYOUT_MINOR}"

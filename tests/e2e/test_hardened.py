@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import fcntl
 import json
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -93,6 +96,23 @@ def test_the_memory_budget_counts_hardened_streams_also_after_a_restart(hardened
             assert (app.region_bytes, app.settings["hardened"]) == (size, True)
             with pytest.raises(arclyd.MemoryBudget):
                 arclyd.Publisher("live/other", VIDEO)
+
+
+def test_tools_show_a_hardened_stream_and_find_nothing_wrong_with_it(hardened: Daemon) -> None:
+    def ctl(*args: str) -> Any:
+        command = [sys.executable, "-c", "from arclyctl.cli import main; main()", "--json", *args]
+        run = subprocess.run(command, env=hardened.env, capture_output=True, text=True, check=False)
+        return json.loads(run.stdout)
+
+    with arclyd.Publisher(KEY, VIDEO) as pub:
+        pub.publish(0, b"x", pts=0, keyframe=True)
+        (stream,) = ctl("ls")["streams"]
+        assert (stream["key"], stream["region"][:13], stream["head"]) == (KEY, "memfd:arclyd.", 1)
+        assert ctl("info", KEY)["region_bytes"] == stream["region_bytes"] == region.RegionSpec(1 << 20, 512).size
+        findings = {finding["name"]: finding for finding in ctl("doctor")["findings"]}
+        assert "1 of this daemon besides, sealed" in findings["regions"]["detail"]
+        mine = [f for f in findings.values() if hardened.instance in f["detail"] and f["status"] != "ok"]
+        assert mine == []
 
 
 def test_more_than_there_is_memory_is_refused_not_tried(hardened: Daemon) -> None:
@@ -248,6 +268,23 @@ def test_descriptors_that_do_not_add_up_end_the_connection(hardened: Daemon, sen
     assert isinstance(answer, Answer) or isinstance(answer.error, ProtocolError)
     wait_until(lambda: descriptors(hardened) <= before, what="the descriptors to be closed")
     assert "Traceback" not in hardened.log
+
+
+def test_a_client_can_not_make_the_daemon_hold_descriptors(hardened: Daemon) -> None:
+    before = descriptors(hardened)
+    connection = ClientConnection()
+    with socket.socket(socket.AF_UNIX) as sock, open("/dev/null") as null:
+        sock.settimeout(20)
+        sock.connect(hardened.socket)
+        sock.sendall(connection.data_to_send())
+        with contextlib.suppress(BrokenPipeError):
+            for number in range(2, 50):
+                request = wire.encode_request(number, m.GetVersion())
+                socket.send_fds(sock, [request], [null.fileno()] * 4)
+        with contextlib.suppress(ConnectionResetError):
+            while sock.recv(1 << 16):  # its end, although this side stays open
+                pass
+        wait_until(lambda: descriptors(hardened) <= before, what="the descriptors to be closed")
 
 
 def test_a_descriptor_with_any_other_request_is_closed(hardened: Daemon) -> None:
