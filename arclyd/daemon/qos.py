@@ -28,6 +28,9 @@ AGREED: Final = 0.05
 SILENT_NS: Final = 3 * SECOND // 2
 """A track silent for longer has a rate of zero: below the two seconds promised, above a frame a second."""
 
+MOST_BPS: Final = 1 << 53
+"""No link is as fast; what a region's counters say may be anything, and must fit the control protocol as a sum."""
+
 SHORTEST_NS: Final = SECOND // 5
 """No rate is told from less than this; a stream that just began shows its average."""
 
@@ -132,7 +135,7 @@ class QosWindow:
         # n frames span n - 1 periods; all n carry bytes, so their time is n periods.
         periods = frames - 1
         bits = (newest.bytes - base.bytes) * 8
-        return Rate(periods * SECOND / span, round(bits * SECOND / (span * frames / periods)))
+        return Rate(periods * SECOND / span, _sane(bits * SECOND / (span * frames / periods)))
 
     def _note_first(self, number: int, point: Point, known: Mapping[int, int]) -> None:
         base = self._base.get(number, _NONE)
@@ -168,4 +171,8 @@ def _fps(old: Point, new: Point) -> float:
 
 def _bps(old: Point, new: Point) -> int:
     span = new.publish_ns - old.publish_ns
-    return round((new.bytes - old.bytes) * 8 * SECOND / span) if span > 0 else 0
+    return _sane((new.bytes - old.bytes) * 8 * SECOND / span) if span > 0 else 0
+
+
+def _sane(bps: float) -> int:
+    return min(MOST_BPS, max(0, round(bps)))

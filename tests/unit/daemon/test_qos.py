@@ -160,3 +160,13 @@ def test_an_average_that_begins_amid_a_stream_counts_from_there() -> None:
 def test_an_unknown_track_and_no_sample_are_zero() -> None:
     window = QosWindow()
     assert window.rate(3, 10) == window.average(3) == Rate()
+
+
+@pytest.mark.parametrize("counter", [(1 << 64) - 1, 0])
+def test_a_hostile_regions_counters_give_rates_that_fit_a_message(counter: int) -> None:
+    source = Source()
+    end = source.run(10 * SECOND, 3, 25)
+    source.track.bytes = counter
+    source.sample(end)
+    for rate in (source.window.rate(0, end), source.window.average(0)):
+        assert 0 <= 16 * rate.bps < 1 << 63
