@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from arclyd.daemon.stream import SECOND
-from arclyd.errors import ConnectionLimit, DescriptorLimit, RequestRefused
+from arclyd.errors import ConnectionLimit, DescriptorLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,14 +43,18 @@ class Admission:
         self._debts: dict[int, tuple[float, int]] = {}
         """Of each process: connections it opened beyond its pace, and when that was so."""
 
-    def refusal(self, pid: int, fd: int, now_ns: int) -> ArclydError | None:
-        """Why process ``pid`` may not have the new connection ``fd``; None: it may. Either way its pace is noted."""
+    def rushes(self, pid: int, now_ns: int) -> bool:
+        """Process ``pid`` opens one more connection: faster than it may?"""
+        debt = self._debt(pid, now_ns) + 1
+        if debt > max(self._limit(), BURST):
+            return True
+        self._debts[pid] = (debt, now_ns)
+        return False
+
+    def refusal(self, pid: int, fd: int) -> ArclydError | None:
+        """Why process ``pid`` may not have the new connection ``fd``; None: it may."""
         limit = self._limit()
         share = limit - min(RESERVED, limit // 10)
-        debt = self._debt(pid, now_ns) + 1
-        if debt > max(limit, BURST):
-            return RequestRefused(f"process {pid} opens more than {PACE} connections a second without end")
-        self._debts[pid] = (debt, now_ns)
         if self._count >= limit:
             return ConnectionLimit(limit)
         if self._of_process[pid] >= share:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from arclyd.control.connection import HelloReceived, Outgoing, RequestReceived, ServerConnection
-from arclyd.control.wire import MAX_FDS
-from arclyd.daemon.admission import Admission
+from arclyd.control.wire import MAX_FDS, encode_error
+from arclyd.daemon.admission import PACE, Admission
 from arclyd.daemon.auth import peer_of
 from arclyd.daemon.stream import SECOND, Now, Party
 from arclyd.errors import ArclydError, ProtocolError, RequestRefused
@@ -74,6 +75,9 @@ class ControlServer:
         self._log = log
         self.clock = clock
         self._admission = Admission(limit)
+        self._rushed: Counter[int] = Counter()
+        # Made once: whoever connects thousands of times a second is turned away at the price of a few system calls.
+        self._too_fast = encode_error(0, RequestRefused(f"this process opens more than {PACE} connections a second"))
         self._names = (version, instance)
         self._links: dict[int, _Link] = {}
         self._next_conn = 1
@@ -106,6 +110,9 @@ class ControlServer:
         """Answer claims that are decided, send events on, drop who never says hello."""
         self.settle(now)
         self._admission.tick(now.ns)
+        for pid, count in self._rushed.items():
+            self._log.warning("connections_refused", pid=pid, count=count, problem=f"more than {PACE} a second")
+        self._rushed.clear()
         for link in list(self._links.values()):
             late = link.overdue(now.ns)
             if late:
@@ -142,24 +149,20 @@ class ControlServer:
     def _admit(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         peer = peer_of(sock)
-        refusal = self._admission.refusal(peer.pid, sock.fileno(), self.clock().ns)
+        if self._admission.rushes(peer.pid, self.clock().ns):
+            self._rushed[peer.pid] += 1
+            _turn_away(sock, self._too_fast)
+            return
+        refusal = self._admission.refusal(peer.pid, sock.fileno())
         if refusal is not None:
-            self._turn_away(sock, peer.pid, refusal)
+            self._log.warning("connection_refused", pid=peer.pid, problem=str(refusal))
+            _turn_away(sock, encode_error(0, refusal))
             return
         link = _Link(self, sock, ServerConnection(*self._names), Party(self._next_conn, peer))
         self._next_conn += 1
         self._links[link.conn] = link
         self._admission.enter(peer.pid)
         link.watch()
-
-    def _turn_away(self, sock: socket.socket, pid: int, refusal: ArclydError) -> None:
-        self._log.warning("connection_refused", pid=pid, problem=str(refusal))
-        proto = ServerConnection(*self._names)
-        proto.refuse(refusal)
-        said = proto.next_to_send()
-        with sock, suppress(OSError):
-            if said is not None:
-                sock.send(said.data)
 
     # ------------------------------------------------ what a link needs of us
 
@@ -199,6 +202,11 @@ class ControlServer:
 
     def _settle_now(self) -> None:
         self.settle(self.clock())
+
+
+def _turn_away(sock: socket.socket, reason: bytes) -> None:
+    with sock, suppress(OSError):
+        sock.send(reason)
 
 
 class _Link:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import resource
 
 from arclyd.daemon.admission import BURST, KEPT_BACK, PACE, RESERVED, Admission
-from arclyd.errors import ConnectionLimit, DescriptorLimit, RequestRefused
+from arclyd.errors import ConnectionLimit, DescriptorLimit
 
 SECOND = 1_000_000_000
 FD = 10
 
 
-def enter(admission: Admission, pid: int, count: int, now_ns: int = 0) -> list[object]:
+def enter(admission: Admission, pid: int, count: int) -> list[object]:
     """Admit ``count`` connections of a process; the refusals."""
     refusals = []
     for _ in range(count):
-        refusal = admission.refusal(pid, FD, now_ns)
+        refusal = admission.refusal(pid, FD)
         if refusal is None:
             admission.enter(pid)
         refusals.append(refusal)
@@ -41,30 +41,20 @@ def test_a_small_limit_is_for_anybody() -> None:
 
 def test_a_process_that_connects_without_end_is_slowed_down_and_others_are_not() -> None:
     admission = Admission(lambda: 100)
-    now = 0
-    for _ in range(BURST):
-        assert enter(admission, 1, 1, now) == []
-        admission.leave(1)
-    (refusal,) = enter(admission, 1, 1, now)
-    assert isinstance(refusal, RequestRefused)
-    assert "process 1 opens more than" in str(refusal)
-    assert enter(admission, 2, 1, now) == []
+    assert not any(admission.rushes(1, 0) for _ in range(BURST))
+    assert admission.rushes(1, 0)
+    assert not admission.rushes(2, 0)
+    admission.tick(0)
+    assert [admission.rushes(1, SECOND) for _ in range(PACE + 1)] == [False] * PACE + [True]
+    now = SECOND * (BURST // PACE + 2)
     admission.tick(now)
-    now += SECOND
-    granted = 0
-    while not enter(admission, 1, 1, now):
-        admission.leave(1)
-        granted += 1
-    assert granted == PACE
-    now += SECOND * (BURST // PACE + 1)
-    admission.tick(now)
-    assert enter(admission, 1, 1, now) == []
+    assert not any(admission.rushes(1, now) for _ in range(BURST))
 
 
 def test_descriptors_are_kept_for_the_streams() -> None:
     admission = Admission(lambda: 1000)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert admission.refusal(1, files - KEPT_BACK - 1, 0) is None
-    refusal = admission.refusal(1, files - KEPT_BACK, 0)
+    assert admission.refusal(1, files - KEPT_BACK - 1) is None
+    refusal = admission.refusal(1, files - KEPT_BACK)
     assert isinstance(refusal, DescriptorLimit)
     assert str(files) in str(refusal)
