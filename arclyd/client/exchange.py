@@ -6,10 +6,12 @@ before the hub's thread takes the connection (`Exchange.hand_over`).
 
 from __future__ import annotations
 
+import array
 import os
 import socket
 import struct
 import time
+import weakref
 from collections import deque
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,8 +59,15 @@ def unavailable(path: str, error: OSError) -> DaemonUnavailable:
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     """Bytes from the daemon and the descriptors that came with them, closed on exec."""
-    data, fds, _flags, _address = socket.recv_fds(sock, CHUNK, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
-    return data, fds
+    # Not socket.recv_fds: it takes flags and forgets them, and a descriptor that stays open on exec would carry the
+    # writer's lock into a child program.
+    fds = array.array("i")
+    room = socket.CMSG_LEN(MAX_FDS * fds.itemsize)
+    data, ancillary, _flags, _address = sock.recvmsg(CHUNK, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds)
 
 
 def close_all(fds: tuple[int, ...] | list[int]) -> None:
@@ -96,6 +105,8 @@ class Exchange:
         self._handed_over = False
         self._events: deque[Event | Order] = deque()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # One that is left to the collector, or to the program's end, is closed without a word.
+        self._finalizer = weakref.finalize(self, self._sock.close)
         self._connection = ClientConnection(name=name, client=CLIENT)
         try:
             with self._translated():
@@ -147,6 +158,7 @@ class Exchange:
     def hand_over(self) -> tuple[socket.socket, ClientConnection, list[Order]]:
         """Give the connection away, with the orders that came meanwhile; this object is of no more use."""
         self._handed_over = True
+        self._finalizer.detach()
         return self._sock, self._connection, [event for event in self._events if isinstance(event, Order)]
 
     def close(self) -> None:

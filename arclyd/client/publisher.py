@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +38,8 @@ class Publisher:
 
     Leaving its ``with`` block, by an exception too, ends the stream. A publisher that is killed, or collected
     without having been closed, leaves it interrupted: the next one goes on where it stopped. In a forked
-    child it is dead. Not thread-safe.
+    child it is dead. Threads may share it: frames are published one at a time, whole; while one thread fills a
+    span (`reserve`), publishing in another is a `RuntimeError`.
 
     Raises:
         InvalidKey, AlreadyPublishing, PublisherLimit, MemoryBudget, NoSpace, Unauthorized: the claim failed.
@@ -178,11 +180,13 @@ def _observed(key: str, claim: Claim, observer: Observer) -> Publishes:
     writer: Writer = claim.writer
     region: Region = claim.region
     attached = 0
+    one_at_a_time = threading.Lock()
 
     def publish(track: int, payload: Buffer, *, pts: int, **facts: int | bool | None) -> int:
         nonlocal attached
-        head = region.head
-        now = writer.publish(track, payload, pts=pts, **facts)  # type: ignore[arg-type] # checked by Publisher.publish
+        with one_at_a_time:  # else the head seen may be another thread's frame
+            head = region.head
+            now = writer.publish(track, payload, pts=pts, **facts)  # type: ignore[arg-type] # by Publisher.publish
         if (frame := region.frame(head)) is not None:
             observer.on_frame(key, frame)
         if now != attached:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Subscriber:
     this reader. ``wait``: seconds to wait for the stream to appear.
 
     The stream's publisher may come and go, the daemon too: the reader reads on. Frames and their views
-    outlive it. Only `close` may be called from another thread. In a forked child it is over ("refused").
+    outlive it. Threads may share it: each frame goes to one of them. In a forked child it is over ("refused").
 
     Raises:
         InvalidKey, StreamNotFound, Unauthorized, RegionCorrupt, LayoutMismatch: it can't be attached to.
@@ -84,6 +85,7 @@ class Subscriber:
         self._epoch = 0
         self._lost_before = 0
         self._closing = False
+        self._moving, self._ending = threading.Lock(), threading.Lock()
         self._allowance: Allowance | None = None
         self._attachment = Attachment(key, socket_path(socket), name=name or "", wait=wait)
         finalizer = weakref.finalize(self, self._attachment.drop)
@@ -206,7 +208,7 @@ class Subscriber:
     def _wait(self) -> None:
         """Block until `_poll` has something to say."""
         while self._reader.wait(-1) and self._reader.closed == CLOSED_SUPERSEDED and not self._closing:
-            self._follow(None)
+            self._follow(self._reader, None)
 
     # -------------------------------------------------------------- inside
 
@@ -255,19 +257,24 @@ class Subscriber:
 
     def _over(self, deadline: float | None) -> bool:
         """Nothing was read: True to try again, False where only the time is up; raises at the end."""
-        closed = self._reader.closed
+        reader = self._reader
+        closed = reader.closed
         if self.end_reason is not None:
             raise EndOfStream(self.end_reason, self.key)
         if closed == CLOSED_SUPERSEDED:
-            return self._follow(deadline)
+            return self._follow(reader, deadline)
         if closed:
             reason = REASONS.get(closed, "refused")
             self._finish(reason)
             raise EndOfStream(reason, self.key)
-        return deadline is None
+        return deadline is None or time.monotonic() < deadline  # woken for nothing: another thread has gone on
 
-    def _follow(self, deadline: float | None) -> bool:
-        """Go on in the region that took over, at the sequence where the old one ended."""
+    def _follow(self, old: Reader, deadline: float | None) -> bool:
+        """Go on in the region that took over from ``old``'s, at the sequence where that ended."""
+        with self._moving:  # the first of several threads goes, the others find it done
+            return old is not self._reader or self._move(deadline)
+
+    def _move(self, deadline: float | None) -> bool:
         while not self._closing:
             left = 1.0 if deadline is None else max(0.0, deadline - time.monotonic())
             region = self._attachment.successor(min(left, 1.0))
@@ -289,7 +296,10 @@ class Subscriber:
         self._attachment.use(self._reader, region, self._lost_before, joins=start[0] != "seq")
 
     def _finish(self, reason: str) -> None:
-        self.end_reason = reason
+        with self._ending:
+            if self.end_reason is not None:
+                return
+            self.end_reason = reason
         if reason != "closed":
             self._attachment.leave(reason, timeout=0)
         if (observer := self._observer) is None:
