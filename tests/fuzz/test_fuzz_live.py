@@ -39,7 +39,7 @@ def run(module: str, *arguments: object) -> dict[str, float]:
 def test_a_daemon_among_hostile_clients(start_daemon: Callable[[str], Daemon]) -> None:
     daemon = start_daemon(CONFIG)
     pid = daemon.pid
-    counts = run("tests.fuzz.intruder", daemon.socket, pid, int(20_000 * SCALE), int(SCALE))
+    counts = run("tests.fuzz.intruder", daemon.socket, pid, int(8_000 * SCALE), int(SCALE))
     assert counts["answers"] > counts["messages"] / 4
     assert counts["refusals"] > counts["answers"] / 10
     assert not re.search("request_failed|Traceback|unhandled", daemon.log), daemon.log[-4000:]
