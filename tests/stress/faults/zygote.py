@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 import arclyd
 from arclyd.client import claim, subscriber
 from arclyd.ring import _ring
-from tests.e2e.reading import TRACKS, picture
+from tests.e2e.reading import TRACKS, VIDEO_CONFIG, picture
 from tests.stress.faults.points import Points
 
 if TYPE_CHECKING:
@@ -87,10 +87,16 @@ def publisher(faults: Faults, key: str, when: str) -> None:
         claim.Writer = lambda *args: (hold("claim"), writer(*args))[1]  # type: ignore[assignment, misc]
     elif when == "claim":
         faults.points.arm("claim.epoch", "trap")
+    elif when.startswith("kill:"):
+        faults.points.arm(when.split(":")[1], "kill", int(when.split(":")[2]))
     with arclyd.Publisher(key, TRACKS) as pub:
         faults.mine.append(pub)
         say("publishing", pub.epoch)
         n = 0
+        while when.startswith("kill:"):
+            pub.publish(n % 2, picture(n, 320), pts=n * (960 if n % 2 else 1800), keyframe=n % 4 == 0)
+            pub.set_config(0, VIDEO_CONFIG)
+            n += 1
         while (line := told()) != "end":
             if line == "hold" and faults.in_python:
                 with pub.reserve(0, 5000) as span:
