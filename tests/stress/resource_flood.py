@@ -6,6 +6,7 @@ no secrets: what it sends any client of the daemon's user may send.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -81,7 +82,8 @@ def connections(path: str) -> int:
             except BlockingIOError:  # more are waiting to be accepted than the daemon lets wait
                 continue
             if count % 2:
-                sock.sendall(HELLO)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # turned away already
+                    sock.sendall(HELLO)
         count += 1
     return count
 
