@@ -63,11 +63,20 @@ class Hub:
     def call_soon(self, call: Call) -> None:
         """Run ``call`` in the hub's thread, which is started where it does not run."""
         with self._lock:
-            if self._loop is None:
-                self._loop = Loop(self)
-                self._loop.start()
-            self._loop.calls.append(call)
-            self._loop.wake()
+            loop = self._loop or self._begin()
+            loop.calls.append(call)
+            loop.wake()
+
+    def _begin(self) -> Loop:
+        loop = self._loop = Loop(self)
+        try:
+            loop.start()
+        except BaseException:  # Ctrl-C while the thread starts: it may be about to run, or never will
+            if not loop.began.wait(1.0):
+                self._loop = None
+                loop.close()
+            raise
+        return loop
 
     def add(self, link: Served) -> None:
         """Serve ``link`` from now on."""
@@ -113,7 +122,8 @@ class Hub:
             return
         for link in links:
             self.call_soon(link.abandon)
-        loop.thread.join(1.0)
+        if loop.began.wait(1.0):
+            loop.thread.join(1.0)
 
     def forked(self) -> None:
         """In a forked child: the thread, the lock's owner and the connections stayed with the parent."""
@@ -131,6 +141,7 @@ class Loop:
 
     def __init__(self, hub: Hub) -> None:
         self.calls: deque[Call] = deque()
+        self.began = threading.Event()
         self.thread = threading.Thread(target=self._run, name="arclyd-hub", daemon=True)
         self._hub = hub
         self._selector = selectors.DefaultSelector()
@@ -167,6 +178,7 @@ class Loop:
         os.close(self._wakeup)
 
     def _run(self) -> None:
+        self.began.set()
         self._tick()
         while not self._hub.retire(self):
             self._serve_ready()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arclyd.client.exchange import Exchange
-from arclyd.client.hub import process_hub
+from arclyd.client.hub import Hub, process_hub
 from arclyd.client.link import Link
 from arclyd.control.messages import Ok, Order, Report, Request, Subscribe, Unsubscribe
 from arclyd.errors import ArclydError, DaemonUnavailable
@@ -190,3 +190,25 @@ def test_a_forked_child_has_no_thread_no_connection_and_leaves_the_parents_alone
     assert not party.was_cut
     assert fake.connections == 1
     link.close()
+
+
+def test_an_interrupt_while_the_thread_starts_leaves_a_hub_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, done = threading.Thread.start, threading.Event()
+
+    def interrupted_before(_thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted_after(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    for at in (interrupted_before, interrupted_after):
+        monkeypatch.setattr(threading.Thread, "start", at)
+        hub = Hub()
+        with pytest.raises(KeyboardInterrupt):
+            hub.call_soon(done.set)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        hub.call_soon(done.set)
+        assert done.wait(20)
+        done.clear()
+        hub.stop()
