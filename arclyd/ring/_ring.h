@@ -6,6 +6,12 @@
 #ifndef ARCLY_GLUE_H
 #define ARCLY_GLUE_H
 
+/* Readers, writers and spans are guarded by the global lock, and the stable interface has no build without it. */
+#include <pyconfig.h>
+#ifdef Py_GIL_DISABLED
+#error "arclyd needs an interpreter with the global lock: a free-threaded build of Python is not supported"
+#endif
+
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
