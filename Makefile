@@ -10,7 +10,7 @@ NATIVE := $(wildcard arclyd/ring/*.c arclyd/ring/core/*.c arclyd/ring/core/*.h)
 STEP := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check clean
+.PHONY: help build demo test check stress fuzz soak clean
 
 help: ## show this list
 	@echo 'make VERB, where VERB is'
@@ -37,6 +37,18 @@ check: $(VENV)/.run $(VENV)/.test ## ruff, mypy --strict, import layers, the lay
 	@$(BIN)/lint-imports
 	$(STEP) 'layout document against code (tests/layout)'
 	@$(BIN)/python -m pytest --quiet tests/layout
+
+stress: $(VENV)/.run $(VENV)/.test ## the stress tests at length; SCALE=20 times the default counts
+	$(STEP) 'stress, $(or $(SCALE),20) times'
+	@ARCLYD_STRESS=$(or $(SCALE),20) $(BIN)/python -m pytest --timeout 0 $(PYTEST_ARGS) tests/stress tests/fuzz
+
+fuzz: $(VENV)/.run $(VENV)/.test ## every fuzz target in turn; SECONDS=300 together
+	$(STEP) 'fuzz, $(or $(SECONDS),300) s'
+	@$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),300)
+
+soak: $(VENV)/.run $(VENV)/.test ## streams, readers and deaths at random for MINUTES=10; nothing may be left over
+	$(STEP) 'soak, $(or $(MINUTES),10) min'
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
 
 clean: ## remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info arclyd/ring/*.so
