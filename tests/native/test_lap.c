@@ -29,7 +29,7 @@ static void expect_passed_over(const struct follower *f, uint64_t from, uint64_t
               (seq < f->reader.join_key && published[seq].track == 0 && !(published[seq].flags & ARCLY_CONFIG)));
 }
 
-/* One item, checked against what was published. False: nothing more for now. */
+/* One item, checked against what was published. False: there is nothing more yet. */
 static bool follow(struct follower *f) {
     struct arcly_item item;
     const int got = arcly_reader_next(&f->reader, &item, 1u << 30);
