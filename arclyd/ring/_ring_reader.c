@@ -101,7 +101,7 @@ static int next(ReaderObject *self, long long timeout_ns) {
     uint64_t deadline_ns = 0;
     for (;;) {
         const uint32_t sampled = arcly_wake_sample(region);
-        uint64_t now_ns = timeout_ns == 0 && self->reader.joined ? 0 : glue_clock(CLOCK_MONOTONIC);
+        uint64_t now_ns = timeout_ns == 0 && self->reader.joined ? 0 : arcly_now();
         const int found = arcly_reader_next(&self->reader, &self->item, now_ns);
         if (found != ARCLY_NOTHING || timeout_ns == 0)
             return found;
@@ -148,7 +148,7 @@ static PyObject *reader_wait(ReaderObject *self, PyObject *timeout) {
     const long long timeout_ns = PyLong_AsLongLong(timeout);
     if (timeout_ns == -1 && PyErr_Occurred())
         return NULL;
-    const uint64_t now_ns = glue_clock(CLOCK_MONOTONIC);
+    const uint64_t now_ns = arcly_now();
     const uint64_t deadline_ns = timeout_ns < 0 ? 0 : now_ns + (uint64_t)timeout_ns;
     const uint32_t sampled = arcly_wake_sample(&self->region->region);
     /* The try works on a copy, so that nothing is taken from the reader. */

@@ -134,7 +134,7 @@ static PyObject *region_counters(RegionObject *self, PyObject *Py_UNUSED(none)) 
         held_bytes = total > first.bytes_before ? total - first.bytes_before : 0;
         retention_ns = last > first.publish_ns ? last - first.publish_ns : 0;
     }
-    return record(self->state->counters, "(KKKKKKKKKKKKKKKKKIIIIII)", U(glue_clock(CLOCK_MONOTONIC)), U(head),
+    return record(self->state->counters, "(KKKKKKKKKKKKKKKKKIIIIII)", U(arcly_now()), U(head),
                   U(self->region.base_seq), U(arcly_load(h->hot.reserved_pos)), U(head - self->region.base_seq), U(total),
                   U(arcly_load(h->counters.padding_bytes)), U(arcly_load(h->counters.largest_frame)),
                   U(arcly_load(h->counters.keyframes)), U(arcly_load(h->hot.gop_head)),

@@ -121,7 +121,7 @@ static int parse_meta(const glue_state *state, struct arcly_meta *meta, PyObject
     if (!has_dts)
         meta->dts = meta->pts;
     meta->capture_ns = capture_ns ? (uint64_t)capture_ns : glue_clock(CLOCK_REALTIME);
-    meta->publish_ns = glue_clock(CLOCK_MONOTONIC);
+    meta->publish_ns = arcly_now();
     return 0;
 }
 
@@ -370,7 +370,7 @@ static PyObject *writer_reserve(WriterObject *self, PyObject *args) {
 
 static PyObject *writer_set_config(WriterObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"track", "config", "width", "height", NULL};
-    struct arcly_meta meta = {.capture_ns = glue_clock(CLOCK_REALTIME), .publish_ns = glue_clock(CLOCK_MONOTONIC)};
+    struct arcly_meta meta = {.capture_ns = glue_clock(CLOCK_REALTIME), .publish_ns = arcly_now()};
     unsigned int width = 0, height = 0;
     PyObject *which;
     uint32_t track;

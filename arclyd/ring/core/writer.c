@@ -287,6 +287,14 @@ static void count(struct arcly_writer *w, uint64_t size, const struct arcly_meta
     arcly_store(header->counters.total_bytes, w->total_bytes);
 }
 
+/* P4. Of a ring too small to hold the frame ARCLY_BRISK_FRAMES ago a reader can't tell how fast frames come. */
+static void wake(struct arcly_writer *w, uint64_t publish_ns) { /* of frame head - 1 */
+    uint64_t *published_ns = &w->published_ns[(w->head - 1) % ARCLY_BRISK_FRAMES];
+    const uint64_t before_ns = w->region->slot_count > ARCLY_BRISK_FRAMES ? *published_ns : 0;
+    *published_ns = publish_ns;
+    arcly_wake_unless_brisk(w->region, before_ns);
+}
+
 static int commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta *meta) {
     struct arcly_header *header = w->region->header;
     const bool config = meta->flags & ARCLY_CONFIG;
@@ -321,7 +329,7 @@ static int commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta
     w->total_bytes += size;
     count(w, size, meta, join_point);
     ARCLY_FAULT("counters");
-    arcly_wake(w->region); /* P4 */
+    wake(w, meta->publish_ns);
     return ARCLY_OK;
 }
 
