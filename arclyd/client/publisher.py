@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from arclyd.client.claim import Claim, Publishes, Terms
+from arclyd.client.claim import Claim, Terms
 from arclyd.client.exchange import socket_path
 from arclyd.control.keys import parse_key
 from arclyd.errors import MediaError, RequestRefused
@@ -14,7 +14,7 @@ from arclyd.media.codecs.describe import describe_config
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Buffer
@@ -71,8 +71,10 @@ class Publisher:
         self._writer = self._claim.writer
         finalizer = weakref.finalize(self, self._claim.drop)
         finalizer.atexit = False
+        # One call from the caller into the ring: a method in between would double what a small frame costs.
+        self.__dict__["publish"] = self._writer.publish
         if observer is not None:
-            self._claim.publish = _observed(key, self._claim, observer)
+            self.__dict__["publish"] = _observed(key, self._claim, observer)
             observer.on_publish_started(key, self.epoch)
 
     @property
@@ -96,19 +98,21 @@ class Publisher:
         keyframe: bool = False,
         discontinuity: bool = False,
         droppable: bool = False,
+        corrupt: bool = False,
         capture_ns: int | None = None,
     ) -> int:
         """Publish one frame; returns the number of attached subscribers.
 
         ``pts``, ``dts`` (None: as pts) and ``duration``: in the time base of the track. ``keyframe``:
         decoding can start here. ``discontinuity``: timestamps or encoder changed before it. ``droppable``:
-        nothing depends on it. ``capture_ns``: when it was captured, wall clock (None: now).
+        nothing depends on it. ``corrupt``: it came damaged. ``capture_ns``: when it was captured, wall clock
+        (None: now).
 
         Raises:
             FrameTooLarge: above an eighth of the payload ring; the stream goes on.
             PublisherReplaced, PublisherClosed: it is over for this publisher.
         """
-        return self._claim.publish(
+        return self._writer.publish(
             track,
             payload,
             pts=pts,
@@ -117,6 +121,7 @@ class Publisher:
             keyframe=keyframe,
             discontinuity=discontinuity,
             droppable=droppable,
+            corrupt=corrupt,
             capture_ns=capture_ns,
         )
 
@@ -125,7 +130,6 @@ class Publisher:
 
         Raises as `publish` does.
         """
-        self._check()
         return self._writer.reserve(track, size)
 
     def set_config(self, track: int, config: Buffer, *, width: int = 0, height: int = 0) -> int:
@@ -136,14 +140,13 @@ class Publisher:
         Raises:
             ConfigTooLarge: above the region's configuration record; nothing changed.
         """
-        self._check()
         if not width and not height and 0 <= track < len(self.tracks):
             width, height = _picture(self.tracks[track], bytes(config))
         return self._writer.set_config(track, config, width, height)
 
     def keyframe_requested(self) -> bool:
         """True once for each batch of requests for a keyframe since the last call."""
-        return self._claim.fate is None and self._writer.keyframe_requested()
+        return not self._claim.over and self._writer.keyframe_requested()
 
     def end(self) -> None:
         """End the stream: readers get what is there, then `EndOfStream` ("ended"). Idempotent."""
@@ -161,10 +164,6 @@ class Publisher:
     ) -> None:
         self.end()
 
-    def _check(self) -> None:
-        if self._claim.fate is not None:
-            raise self._claim.fate.with_traceback(None)
-
 
 def _picture(track: Track, config: bytes) -> tuple[int, int]:
     """Width and height in ``config``; 0 where it says none, or is of a kind that this build can't read."""
@@ -175,7 +174,7 @@ def _picture(track: Track, config: bytes) -> tuple[int, int]:
     return facts.width, facts.height
 
 
-def _observed(key: str, claim: Claim, observer: Observer) -> Publishes:
+def _observed(key: str, claim: Claim, observer: Observer) -> Callable[..., int]:
     """The publishing function that tells ``observer``; without one, the ring's own is used."""
     writer: Writer = claim.writer
     region: Region = claim.region

@@ -5,7 +5,7 @@ The mapping lives as long as any object made from it, so that a view that
 outlives its reader is safe to touch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from typing_extensions import Buffer
@@ -284,8 +284,8 @@ class Writer:
         """The stream is over: readers are told and woken. Idempotent."""
     def detach(self) -> None:
         """Stop writing and leave the stream open for the next writer (interrupted)."""
-    def forget(self) -> None:
-        """In a forked child: this writer is the parent's."""
+    def refuse(self, refusal: Callable[[], BaseException]) -> None:
+        """Publish nothing any more: `publish`, `reserve` and `set_config` raise what ``refusal()`` returns."""
 
 @final
 class Reader:

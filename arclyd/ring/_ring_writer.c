@@ -4,7 +4,7 @@
 typedef struct {
     PyObject_HEAD
     RegionObject *region;
-    int forgotten;
+    PyObject *refusal; /* makes the exception that every call raises from now on, else NULL */
     struct arcly_writer writer;
 } WriterObject;
 
@@ -26,8 +26,6 @@ static PyObject *fail(WriterObject *self, int error, uint64_t size) {
     case ARCLY_E_REPLACED:
         return glue_raise(state, "PublisherReplaced", "(s)", region->key);
     case ARCLY_E_CLOSED:
-        if (self->forgotten)
-            return glue_raise(state, "PublisherClosed", "(s)", "this publisher belongs to the process it was made in");
         if (self->writer.closed)
             return glue_raise(state, "PublisherClosed", "()");
         return glue_raise(state, "PublisherClosed", "(s)", "the stream was ended by the daemon");
@@ -40,6 +38,15 @@ static PyObject *fail(WriterObject *self, int error, uint64_t size) {
             PyErr_SetString(PyExc_ValueError, "no such track");
         return NULL;
     }
+}
+
+/* Made anew for each raise: one kept exception would collect the frames of all it passed through. */
+static PyObject *refuse(const WriterObject *self) {
+    PyObject *error = PyObject_CallNoArgs(self->refusal);
+    if (error)
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_XDECREF(error);
+    return NULL;
 }
 
 static PyObject *done(WriterObject *self) {
@@ -298,7 +305,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (!self)
         return NULL;
     self->region = (RegionObject *)Py_NewRef(region);
-    self->forgotten = 0;
+    self->refusal = NULL;
     const int error = arcly_writer_claim(&self->writer, &self->region->region, tracks, (uint32_t)count, (uint32_t)getpid());
     if (error == ARCLY_OK)
         return (PyObject *)self;
@@ -314,6 +321,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 static void writer_dealloc(WriterObject *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
+    Py_XDECREF(self->refusal);
     Py_DECREF(self->region);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -328,6 +336,8 @@ static PyObject *writer_publish(WriterObject *self, PyObject *const *args, Py_ss
         PyErr_SetString(PyExc_TypeError, "publish() takes track, payload and keyword arguments");
         return NULL;
     }
+    if (self->refusal)
+        return refuse(self);
     if (parse_track(args[0], &track) || parse_meta(self->region->state, &meta, args + 2, kwnames) ||
         PyObject_GetBuffer(args[1], &payload, PyBUF_SIMPLE))
         return NULL;
@@ -341,11 +351,16 @@ static PyObject *writer_publish(WriterObject *self, PyObject *const *args, Py_ss
     return error < 0 ? fail(self, error, size) : done(self);
 }
 
-static PyObject *writer_reserve(WriterObject *self, PyObject *args) {
-    Py_ssize_t size;
-    PyObject *which;
+static PyObject *writer_reserve(WriterObject *self, PyObject *const *args, Py_ssize_t nargs) {
     uint32_t track;
-    if (!PyArg_ParseTuple(args, "On:reserve", &which, &size) || parse_track(which, &track))
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "reserve() takes track and size");
+        return NULL;
+    }
+    if (self->refusal)
+        return refuse(self);
+    const Py_ssize_t size = PyLong_AsSsize_t(args[1]);
+    if ((size == -1 && PyErr_Occurred()) || parse_track(args[0], &track))
         return NULL;
     if (size < 0) {
         PyErr_SetString(PyExc_ValueError, "a negative size");
@@ -377,9 +392,9 @@ static PyObject *writer_set_config(WriterObject *self, PyObject *args, PyObject 
     Py_buffer config;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oy*|II:set_config", names, &which, &config, &width, &height))
         return NULL;
-    if (parse_track(which, &track)) {
+    if (self->refusal || parse_track(which, &track)) {
         PyBuffer_Release(&config);
-        return NULL;
+        return self->refusal ? refuse(self) : NULL;
     }
     if (track < self->writer.track_count) { /* a configuration stands where its track stands */
         meta.pts = arcly_load(self->region->region.tracks[track].last_pts);
@@ -410,9 +425,10 @@ static PyObject *writer_detach(WriterObject *self, PyObject *Py_UNUSED(none)) {
     Py_RETURN_NONE;
 }
 
-static PyObject *writer_forget(WriterObject *self, PyObject *Py_UNUSED(none)) {
-    self->forgotten = 1;
-    self->writer.closed = true;
+static PyObject *writer_refuse(WriterObject *self, PyObject *refusal) {
+    PyObject *before = self->refusal;
+    self->refusal = Py_NewRef(refusal);
+    Py_XDECREF(before);
     Py_RETURN_NONE;
 }
 
@@ -430,7 +446,7 @@ static PyMethodDef writer_methods[] = {
     {"publish", (PyCFunction)(void (*)(void))writer_publish, METH_FASTCALL | METH_KEYWORDS,
      "publish(track, payload, *, pts, dts=None, duration=None, keyframe=False, discontinuity=False, droppable=False, "
      "corrupt=False, capture_ns=None)\n--\n\nPublish one frame; returns the number of attached subscribers."},
-    {"reserve", (PyCFunction)writer_reserve, METH_VARARGS,
+    {"reserve", (PyCFunction)(void (*)(void))writer_reserve, METH_FASTCALL,
      "reserve(track, size)\n--\n\nA Span of that many bytes to fill in place."},
     {"set_config", (PyCFunction)(void (*)(void))writer_set_config, METH_VARARGS | METH_KEYWORDS,
      "set_config(track, config, width=0, height=0)\n--\n\nStart a configuration generation; returns its number."},
@@ -438,7 +454,8 @@ static PyMethodDef writer_methods[] = {
      "keyframe_requested()\n--\n\nTrue once for each batch of requests."},
     {"end", (PyCFunction)writer_end, METH_NOARGS, "end()\n--\n\nThe stream is over; idempotent."},
     {"detach", (PyCFunction)writer_detach, METH_NOARGS, "detach()\n--\n\nStop writing, leave the stream open."},
-    {"forget", (PyCFunction)writer_forget, METH_NOARGS, "forget()\n--\n\nIn a forked child: stop, touch nothing."},
+    {"refuse", (PyCFunction)writer_refuse, METH_O,
+     "refuse(refusal)\n--\n\nPublish nothing any more: every call raises what `refusal()` returns."},
     {NULL, NULL, 0, NULL},
 };
 

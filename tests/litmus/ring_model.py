@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tests.litmus.rc11 import ACQ, REL, RLX, Op, executions, fence, fetch_add, load, store
+from tests.litmus.rc11 import ACQ, ACQ_REL, REL, RLX, Op, executions, fence, fetch_add, load, store
 
 Steps = tuple[str, ...]
 Registers = Mapping[str, int]
@@ -32,7 +32,8 @@ JOIN_POINT: Steps = (
     "publish_u64 entry.word",
     "publish_u64 hot.gop_head",
 )
-HEAD: Steps = ("publish_u64 hot.head", "bump_u32 wake.word")
+WAKE: Steps = ("bump_u32 wake.word", "clock_fence", "now")
+HEAD: Steps = ("publish_u64 hot.head", *WAKE)
 COMMIT: Steps = SLOT + JOIN_POINT + HEAD
 PUBLISH: Steps = RESERVE + COPY + COMMIT
 STORE_CONFIG: Steps = (
@@ -47,7 +48,8 @@ PUBLISH_CONFIG: Steps = RESERVE + COPY + STORE_CONFIG + SLOT + HEAD
 STORE_TRACK: Steps = ("store track.word", "announce_fence", "store track.fields", "publish_u64 track.word")
 END: Steps = ("publish_u32 hot.state", "bump_u32 wake.word")
 
-# The reader. "copy" is what the caller does with the view.
+# The reader. "copy" is what the caller does with the view, "compare" what the kernel does before it lets it sleep.
+SLEEP: Steps = ("acquire_u64 hot.head", "now", "clock_fence", "compare wake.word")
 LOOK: Steps = ("acquire_u64 slot.word",)
 LOOK_AGAIN: Steps = ("acquire_u64 hot.head", "acquire_u64 slot.word")
 TAKE: Steps = ("load slot.fields", "check_fence", "load slot.word", "load hot.reserved_pos")
@@ -68,6 +70,12 @@ class Program:
     bad: Callable[[Registers], bool]
     good: Callable[[Registers], bool]
     slots: int = 1
+
+
+# The checker has no sequentially consistent fences. Read-modify-writes of one word that nothing else touches are
+# ordered among one another as those are, and give no more than they do where this is asked. A clock is a word, too:
+# whoever looks at it later finds a later time, and to look orders nothing else.
+FULL_FENCE = fetch_add("fence", 1, ACQ_REL)
 
 
 def writer_op(step: str, number: int, slots: int) -> Op:
@@ -97,6 +105,8 @@ def writer_op(step: str, number: int, slots: int) -> Op:
         "publish_u64 hot.head": store("head", number + 1, REL),
         "store hot.head": store("head", number + 1),
         "bump_u32 wake.word": fetch_add("wake", 1, REL),
+        "clock_fence": FULL_FENCE,
+        "now": fetch_add("clock", 1, register=f"clock of frame {number}"),
         "publish_u32 hot.state": store("state", 2, REL),
     }[step]
 
@@ -115,6 +125,10 @@ def reader_op(step: str, count: int) -> Op:
     }.get(name, name.removeprefix("hot."))
     if verb == "check_fence":
         return fence(ACQ)
+    if verb == "clock_fence":
+        return FULL_FENCE
+    if verb == "now":
+        return fetch_add("clock", 1, register="clock")
     if verb == "copy":
         return load("payload", "payload/0")
     return load(place, f"{place}/{count}", ACQ if verb.startswith("acquire") else RLX)
@@ -242,6 +256,13 @@ PROGRAMS = (
         lambda r: r["wake/0"] == 2,
     ),
     Program(
+        "who sleeps later than the writer looked at the clock finds the word changed",
+        (WAKE,),
+        ("now", "clock_fence", "compare wake.word"),
+        lambda r: r["clock"] > r["clock of frame 0"] and r["wake/0"] == 0,
+        lambda r: r["clock"] < r["clock of frame 0"] and r["wake/0"] == 0,
+    ),
+    Program(
         "the end shows the last frame",
         (PUBLISH, PUBLISH + END),
         ("acquire_u32 hot.state", "acquire_u64 slot.word"),
@@ -317,6 +338,18 @@ MUTANTS: Mapping[str, tuple[Callable[[Program], Program], Sequence[Program]]] = 
     "check fence of the payload dropped": (reading(lambda steps: without(steps, "check_fence", 1)), _named(FRAMES)),
     "check of the payload dropped": (reading(lambda steps: steps[: steps.index("copy") + 1]), _named(FRAMES)),
     "release and acquire of the watermark in place of fences": (_watermark_without_fences, _named(FRAMES)),
+    "clock fence of the writer dropped": (
+        lambda program: replace(program, writer=(without(WAKE, "clock_fence"),)),
+        _named(["who sleeps later than the writer looked at the clock finds the word changed"]),
+    ),
+    "clock fence of the reader dropped": (
+        reading(lambda steps: without(steps, "clock_fence")),
+        _named(["who sleeps later than the writer looked at the clock finds the word changed"]),
+    ),
+    "clock before the bump": (
+        lambda program: replace(program, writer=(("now", "clock_fence", "bump_u32 wake.word"),)),
+        _named(["who sleeps later than the writer looked at the clock finds the word changed"]),
+    ),
     "wake before the slot word": (
         writing(RESERVE, COPY, ("bump_u32 wake.word",), SLOT, JOIN_POINT),
         _named(["the wake word shows the slot"]),

@@ -22,11 +22,11 @@
  *   P5  state, closed               writer or daemon: arcly_publish_u32 (release)
  *                                    reader: arcly_acquire_u32
  *       Whoever sees the end also sees every frame before it.
- *   P6  wake word  ->  clock          writer: arcly_bump_fence
- *                                    reader: the kernel's, in FUTEX_WAIT
- *       A writer that read its clock after the fence, and leaves out FUTEX_WAKE
- *       because the frames before came so fast, has a bump out that a reader
- *       which goes to sleep later than that finds (wait.h).
+ *   P6  wake word  ->  clock          writer: arcly_clock_fence between the two
+ *                                    reader: arcly_clock_fence, then the word
+ *       Of a writer that looks at the clock after the bump, and a reader that
+ *       does so before it compares the word: if the writer looked first, the
+ *       reader finds the bump.
  *
  * A store-release of the watermark would not do for P1: release orders what
  * comes *before* the store, and the payload is written *after* it. A
@@ -79,8 +79,8 @@ static inline void arcly_bump_u32(arcly_u32 *word) {
     atomic_fetch_add_explicit(word, 1, memory_order_release);
 }
 
-/* P6: what follows happens after everybody can see the bump. */
-static inline void arcly_bump_fence(void) {
+/* P6: between a look at the clock and what must not be on its other side. */
+static inline void arcly_clock_fence(void) {
     atomic_thread_fence(memory_order_seq_cst);
 }
 

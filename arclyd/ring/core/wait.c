@@ -22,6 +22,10 @@ static bool brisk(const struct arcly_region *region) {
     if (head - region->base_seq < ARCLY_BRISK_FRAMES || arcly_read(region, head - ARCLY_BRISK_FRAMES, &frame) != ARCLY_OK)
         return false;
     const uint64_t now_ns = arcly_now();
+    arcly_clock_fence(); /* P6: the kernel compares the word after this */
+#ifdef ARCLY_MUTANT_NO_NAP
+    return false;
+#endif
     return now_ns >= frame.publish_ns && now_ns - frame.publish_ns < 2 * ARCLY_BRISK_NS;
 }
 
@@ -56,7 +60,7 @@ uint64_t arcly_now(void) {
 void arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t before_ns) {
     arcly_bump_u32(&region->header->wake.word);
     ARCLY_FAULT("wake.bump");
-    arcly_bump_fence(); /* P6 */
+    arcly_clock_fence(); /* P6 */
     const uint64_t now_ns = arcly_now();
     if (now_ns < before_ns || now_ns - before_ns >= ARCLY_BRISK_NS)
         arcly_nudge(region);

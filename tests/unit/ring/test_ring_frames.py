@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import gc
 import mmap
 import os
@@ -269,7 +270,7 @@ def test_a_writer_whose_grant_went_stops(ring: Ring) -> None:
     assert daemon.state == _ring.STATE_LIVE
 
 
-@pytest.mark.parametrize("stop", [Writer.end, Writer.detach, Writer.forget])
+@pytest.mark.parametrize("stop", [Writer.end, Writer.detach])
 def test_a_stopped_writer_is_closed(ring: Ring, stop: Callable[[Writer], None]) -> None:
     writer = ring.writer()
     span = writer.reserve(0, 5)
@@ -286,6 +287,24 @@ def test_a_stopped_writer_is_closed(ring: Ring, stop: Callable[[Writer], None]) 
     assert writer.keyframe_requested() is False
     assert ring.readonly().head == 0
     assert ring.readonly().state == (_ring.STATE_ENDED if stop is Writer.end else _ring.STATE_LIVE)
+
+
+def test_a_refusing_writer_raises_what_it_was_told(ring: Ring) -> None:
+    writer = ring.writer()
+    span = writer.reserve(0, 5)
+    raised = []
+    writer.refuse(functools.partial(PublisherReplaced, "live/x"))
+    for publish in (
+        lambda: writer.publish(0, b"x", pts=0),
+        lambda: writer.set_config(0, b"x"),
+        lambda: writer.reserve(0, 1),
+    ):
+        with pytest.raises(PublisherReplaced, match="another publisher took 'live/x' over") as caught:
+            publish()
+        raised.append(caught.value)
+    assert len({id(error) for error in raised}) == 3  # each has a traceback of its own
+    span.commit(5, pts=0)  # whose ring it is, the region says
+    assert ring.readonly().head == 1
 
 
 def test_a_closed_stream_has_no_writer(ring: Ring) -> None:
