@@ -205,10 +205,14 @@ class Subscriber:
         self._reader.kick(CLOSED_REFUSED)
         self._attachment.drop()
 
-    def _wait(self) -> None:
-        """Block until `_poll` has something to say."""
-        while self._reader.wait(-1) and self._reader.closed == CLOSED_SUPERSEDED and not self._closing:
-            self._follow(self._reader, None)
+    @property
+    def _superseded(self) -> bool:
+        """The reader is at the end of its region, and another one goes on."""
+        return self._reader.closed == CLOSED_SUPERSEDED
+
+    def _follow_within(self, seconds: float) -> None:
+        """Go on in that other region, if it is there in time."""
+        self._follow(self._reader, time.monotonic() + seconds)
 
     # -------------------------------------------------------------- inside
 

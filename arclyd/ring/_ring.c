@@ -190,6 +190,7 @@ static int exec(PyObject *module) {
                    (state->span_type = add_type(module, &glue_span_spec)) &&
                    (state->writer_type = add_type(module, &glue_writer_spec)) &&
                    (state->reader_type = add_type(module, &glue_reader_spec)) &&
+                   (state->waiter_type = add_type(module, &glue_waiter_spec)) &&
                    (state->track_info = add_record(module, &glue_track_info)) &&
                    (state->gop_info = add_record(module, &glue_gop_info)) &&
                    (state->config_info = add_record(module, &glue_config_info)) &&

@@ -321,3 +321,28 @@ class Reader:
         """(frames, payload bytes, ns) from the cursor to the head."""
     def kick(self, closed: int) -> None:
         """End this reader alone, from any thread."""
+
+@final
+class Waiter:
+    """Tells an event loop, by a descriptor, when to look at the ring of ``reader`` again.
+
+    An io_uring waits for it where the kernel has one that can (Linux 6.7) and lets it be used, else (or with
+    ``thread``) a thread in C. One thread at a time may use it; in a forked child it is dead.
+    """
+
+    def __init__(self, reader: Reader, *, thread: bool = False) -> None: ...
+    has_uring: bool  # an io_uring waits, not a thread
+    def fileno(self) -> int:
+        """The descriptor to poll for reading; -1: closed."""
+    def arm(self) -> bool:
+        """True: ``reader`` has something to say. Else the descriptor gets readable once that may be so.
+
+        It gets readable without cause, too, twice a second at least. Raises `ValueError` once stopped, `OSError`
+        where the system has no thread to give.
+        """
+    def clear(self) -> bool:
+        """Make it unreadable again; True: the wait is over, False: it goes on."""
+    def stop(self) -> None:
+        """Wait no more; the descriptor stays open. From any thread. Idempotent."""
+    def close(self) -> None:
+        """Wait no more and close the descriptor. Idempotent."""

@@ -1,17 +1,6 @@
 /* Reader. */
 #include "_ring.h"
 
-/* How long one sleep lasts at most. It bounds what a writer killed between publishing and waking can cost, and
- * lets a kick from this process be seen; two wake-ups a second are not measurable. */
-#define SLICE_NS INT64_C(500000000)
-
-typedef struct {
-    PyObject_HEAD
-    RegionObject *region;
-    struct arcly_reader reader;
-    struct arcly_item item;
-} ReaderObject;
-
 static int parse_start(const char *word, long long value, enum arcly_start *start) {
     static const struct {
         const char *word;
@@ -83,7 +72,7 @@ static PyObject *wrap(ReaderObject *self, int found) {
 
 /* Sleep until `deadline_ns` (0: for ever) or something changed. -1: a signal handler raised. */
 static int sleep_on(ReaderObject *self, uint32_t sampled, uint64_t now_ns, uint64_t deadline_ns) {
-    int64_t slice = SLICE_NS;
+    int64_t slice = GLUE_SLICE_NS;
     if (deadline_ns && deadline_ns - now_ns < (uint64_t)slice)
         slice = (int64_t)(deadline_ns - now_ns);
     Py_BEGIN_ALLOW_THREADS

@@ -29,10 +29,13 @@ static bool brisk(const struct arcly_region *region) {
     return now_ns >= frame.publish_ns && now_ns - frame.publish_ns < 2 * ARCLY_BRISK_NS;
 }
 
+int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns) {
+    return timeout_ns > ARCLY_NAP_NS && brisk(region) ? ARCLY_NAP_NS : timeout_ns;
+}
+
 int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t timeout_ns) {
     ARCLY_FAULT("wait.sampled");
-    if (timeout_ns > ARCLY_NAP_NS && brisk(region))
-        timeout_ns = ARCLY_NAP_NS;
+    timeout_ns = arcly_patience(region, timeout_ns);
     struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
     if (futex(&region->header->wake.word, FUTEX_WAIT, sampled, &timeout) == -1 && errno == EINTR)
         return -EINTR;

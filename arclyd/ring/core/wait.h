@@ -27,6 +27,10 @@ enum { ARCLY_BRISK_NS = 50000, ARCLY_NAP_NS = 20000 };
  * fast. Returns 0 (look again) or -EINTR (a signal came). Spurious returns are allowed. */
 int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t timeout_ns);
 
+/* How long one that sampled the wake word and found nothing may sleep by other means than arcly_wait: timeout_ns, or
+ * ARCLY_NAP_NS while frames come fast. */
+int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns);
+
 /* Look at the wake word without sleeping until it is no longer `sampled` (true) or longest_ns passed. Burns the
  * processor: for whoever has one to spare and can't wait for the kernel. */
 bool arcly_spin(const struct arcly_region *region, uint32_t sampled, int64_t longest_ns);
