@@ -29,6 +29,8 @@ static PyObject *fail(WriterObject *self, int error, uint64_t size) {
         if (self->writer.closed)
             return glue_raise(state, "PublisherClosed", "()");
         return glue_raise(state, "PublisherClosed", "(s)", "the stream was ended by the daemon");
+    case ARCLY_E_TRACKS:
+        return glue_raise(state, "RegionCorrupt", "(ss)", "track table", "it is of other tracks than those claimed");
     case ARCLY_E_CORRUPT:
         return glue_raise(state, "RegionCorrupt", "(ss)", "writer's words", "out of range");
     default:

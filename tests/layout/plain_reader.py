@@ -17,7 +17,7 @@ MAGIC = b"ARCLYRNG"
 HEADER_SIZE = 1024
 HOT, DAEMON, COUNTERS = 512, 768, 896
 KEY, CONFIG, HAS_CRC = 1, 2, 64
-ENDED = 2
+NEW, ENDED = 0, 2
 VIDEO, AUDIO, DATA = 0, 1, 2
 GEOMETRY = struct.Struct("<8sHHIQQQ QIIQIIQIIQII QQQQQQII16s16s192sI")
 SLOT = struct.Struct("<QIHHqqqQQQQIII")
@@ -150,6 +150,7 @@ class Track:
     last_publish_ns: int
     last_pts: int
     last_dts: int
+    torn: bool
 
 
 def crc32c(data: bytes) -> int:
@@ -330,20 +331,20 @@ class PlainReader:
         """Track ``number``, if there is one."""
         g = self.geometry
         offset = g.track_offset + number * g.track_stride
+        if self.state == NEW:
+            return None
         for _ in range(1000):
             word = self.u64(offset)
-            if word % 2:
-                continue
             kind, codec, num, den, *rest = TRACK.unpack_from(self.memory, offset + 8)
-            if self.u64(offset) == word:
+            torn = word % 2 == 1 or self.u64(offset) != word
+            if not torn:
                 break
-        else:
-            raise Corrupt(f"track {number} is half-written")
         if num == 0:
             return None
         if den == 0 or kind > DATA:
             raise Corrupt(f"track {number}")
-        return Track(number, kind, codec, (num, den), *rest, *TRACK_COUNTERS.unpack_from(self.memory, offset + 128))
+        counters = TRACK_COUNTERS.unpack_from(self.memory, offset + 128)
+        return Track(number, kind, codec, (num, den), *rest, *counters, torn)
 
     def config(self, generation: int) -> Config:
         g = self.geometry
@@ -400,7 +401,7 @@ class PlainReader:
         """The configuration in force on each track just before frame ``seq``, by track; `Lapped`: one is gone."""
         wanted = set(range(self.geometry.track_count))
         if self._of_newest_epoch(seq):
-            wanted = {track.id for track in self.tracks() if track.config_gen}
+            wanted = {track.id for track in self.tracks() if track.config_gen or track.torn}
         found: dict[int, Config] = {}
         gone = self.u64(HOT + 24) > self.geometry.config_count + 1
         try:
@@ -414,7 +415,9 @@ class PlainReader:
         return [found[track] for track in sorted(wanted & found.keys())]
 
     def _needs_config(self, track: int, seq: int) -> bool:
-        if self._of_newest_epoch(seq) or any(entry.id == track and entry.config_gen for entry in self.tracks()):
+        if self._of_newest_epoch(seq) or any(
+            entry.id == track and (entry.config_gen or entry.torn) for entry in self.tracks()
+        ):
             return True
         for number in range(seq, seq + 64):
             try:

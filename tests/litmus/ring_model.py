@@ -46,6 +46,7 @@ STORE_CONFIG: Steps = (
 RENEW: Steps = ("publish_u64 configs.word", "publish_u64 hot.config_head")
 PUBLISH_CONFIG: Steps = RESERVE + COPY + STORE_CONFIG + SLOT + HEAD
 STORE_TRACK: Steps = ("store track.word", "announce_fence", "store track.fields", "publish_u64 track.word")
+SETTLE_TRACK: Steps = ("store track.word", "announce_fence", "store track.kind", "publish_u64 track.word")
 END: Steps = ("publish_u32 hot.state", "bump_u32 wake.word")
 
 # The reader. "copy" is what the caller does with the view, "compare" what the kernel does before it lets it sleep.
@@ -57,7 +58,13 @@ INTACT: Steps = ("check_fence", "load hot.reserved_pos")
 READ: Steps = (*LOOK, *TAKE, "copy", *INTACT)
 READ_GOP: Steps = ("acquire_u64 entry.word", "load entry.fields", "check_fence", "load entry.word")
 READ_CONFIG: Steps = ("acquire_u64 record.word", "load record.fields", "check_fence", "load record.word")
-READ_TRACK: Steps = ("acquire_u64 track.word", "load track.fields", "check_fence", "load track.word")
+READ_TRACK: Steps = (
+    "acquire_u32 hot.state",
+    "acquire_u64 track.word",
+    "load track.fields",
+    "check_fence",
+    "load track.word",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,7 @@ def writer_op(step: str, number: int, slots: int) -> Op:
         "publish_u64 configs.word": store("record", 2 * number + 2, REL),
         "store track.word": store("track", 2 * number + 1),
         "store track.fields": store("track.fields", number),
+        "store track.kind": store("track.kind", 1),
         "publish_u64 track.word": store("track", 2 * number + 2, REL),
         "publish_u64 hot.gop_head": store("gop_head", number + 1, REL),
         "publish_u64 hot.config_head": store("config_head", number + 1, REL),
@@ -108,6 +116,7 @@ def writer_op(step: str, number: int, slots: int) -> Op:
         "clock_fence": FULL_FENCE,
         "now": fetch_add("clock", 1, register=f"clock of frame {number}"),
         "publish_u32 hot.state": store("state", 2, REL),
+        "store hot.state": store("state", 2),
     }[step]
 
 
@@ -249,6 +258,13 @@ PROGRAMS = (
     ),
     Program("a track's entry, overwritten", (STORE_TRACK, STORE_TRACK), READ_TRACK, *locked("track")),
     Program(
+        "a torn entry of a track, after the first claim",
+        ((*SETTLE_TRACK, "publish_u32 hot.state"), SETTLE_TRACK),
+        ("acquire_u32 hot.state", "load track.kind", "load track.word"),
+        lambda r: r["state/0"] == 2 and r["track.kind/0"] != 1,
+        lambda r: r["state/0"] == 2 and r["track/0"] == 3,
+    ),
+    Program(
         "the wake word shows the slot",
         TWO,
         ("acquire_u32 wake.word", "acquire_u64 slot.word"),
@@ -303,6 +319,12 @@ def _named(steps: Sequence[str]) -> Sequence[Program]:
     return [program for program in PROGRAMS if program.name in steps]
 
 
+def _live_relaxed(program: Program) -> Program:
+    """The first claim is over before its tracks can be seen to be there."""
+    first = without(swapped(program.writer[0], "publish_u32 hot.state", "store hot.state"), "publish_u64 track.word")
+    return replace(program, writer=(first, program.writer[1]))
+
+
 FRAMES = [program.name for program in PROGRAMS[:3]]
 MUTANTS: Mapping[str, tuple[Callable[[Program], Program], Sequence[Program]]] = {
     "announce fence dropped": (writing(without(RESERVE, "announce_fence"), COPY, COMMIT), _named(FRAMES)),
@@ -354,4 +376,5 @@ MUTANTS: Mapping[str, tuple[Callable[[Program], Program], Sequence[Program]]] = 
         writing(RESERVE, COPY, ("bump_u32 wake.word",), SLOT, JOIN_POINT),
         _named(["the wake word shows the slot"]),
     ),
+    "the first claim's state relaxed": (_live_relaxed, _named(["a torn entry of a track, after the first claim"])),
 }

@@ -350,8 +350,7 @@ static void a_joiner_between_writers_gets_the_old_configuration(void) {
     put_config(&first, 0, 20);
     put_config(&first, 1, 21);
     put(&first, 0, 10, 0, ARCLY_KEY);
-    const struct arcly_track_spec video_only[] = {VIDEO};
-    struct arcly_writer second = claim(&region, video_only, 1);
+    struct arcly_writer second = claim_av(&region);
     struct arcly_reader reader = reader_at(&region, ARCLY_FROM_KEYFRAME, 0);
     CHECK(drain_waiting(&reader) >= 2);
     EQUAL(seen[0].size, 20);
@@ -360,6 +359,40 @@ static void a_joiner_between_writers_gets_the_old_configuration(void) {
     struct arcly_reader late = reader_at(&region, ARCLY_FROM_KEYFRAME, 0);
     EQUAL(drain_waiting(&late), 1);
     EQUAL(seen[0].seq, 3);
+    free(region.base);
+}
+
+static void another_writer_has_the_same_tracks(void) {
+    const struct arcly_region region = make(1 << 20, 64);
+    const struct arcly_track_spec fewer[] = {VIDEO}, swapped[] = {AUDIO, VIDEO}, more[] = {VIDEO, AUDIO, AUDIO};
+    struct arcly_track_spec codec[] = {VIDEO, AUDIO}, base[] = {VIDEO, AUDIO};
+    struct arcly_track_copy track;
+    struct arcly_writer other;
+    codec[1].codec++;
+    base[0].den++;
+    arcly_store(region.tracks[0].word, 1); /* left by a first claim that was not finished, with other tracks */
+    arcly_store(region.tracks[0].time_base_num, 7);
+    EQUAL(arcly_track_read(&region, 0, &track), ARCLY_NOTHING);
+    claim_av(&region);
+    for (uint32_t torn = 0; torn <= 1; torn++) {
+        for (uint32_t id = 0; torn && id < region.track_count; id++)
+            arcly_store(region.tracks[id].word, arcly_load(region.tracks[id].word) | 1);
+        EQUAL(arcly_track_read(&region, 0, &track), ARCLY_OK);
+        EQUAL(track.torn, torn);
+        EQUAL(track.kind, ARCLY_VIDEO);
+        EQUAL(arcly_track_read(&region, 1, &track), ARCLY_OK);
+        EQUAL(track.kind, ARCLY_AUDIO);
+        EQUAL(arcly_track_read(&region, 2, &track), ARCLY_NOTHING);
+        EQUAL(arcly_writer_claim(&other, &region, fewer, 1, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, swapped, 2, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, more, 3, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, codec, 2, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, base, 2, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_load(region.header->hot.epoch), 1);
+    }
+    claim_av(&region);
+    EQUAL(arcly_track_read(&region, 0, &track), ARCLY_OK);
+    EQUAL(track.torn, 0);
     free(region.base);
 }
 
@@ -414,6 +447,7 @@ int main(int argc, char **argv) {
         {"a_joiner_that_dawdles_over_configurations_joins_anew", a_joiner_that_dawdles_over_configurations_joins_anew},
         {"a_claim_goes_on_and_says_so", a_claim_goes_on_and_says_so},
         {"a_joiner_between_writers_gets_the_old_configuration", a_joiner_between_writers_gets_the_old_configuration},
+        {"another_writer_has_the_same_tracks", another_writer_has_the_same_tracks},
         {"a_writer_without_leave_stops", a_writer_without_leave_stops},
         {"keyframe_requests_are_seen_once", keyframe_requests_are_seen_once},
     };

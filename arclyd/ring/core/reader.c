@@ -50,7 +50,7 @@ static int join_at(struct arcly_reader *r, const struct arcly_gop_copy *gop, str
     if (gop->key_seq > arcly_acquire_u64(&r->region->header->hot.head))
         return ARCLY_E_CORRUPT;
     if (arcly_track_read(r->region, gop->track, &track) != ARCLY_OK)
-        return ARCLY_NOTHING; /* a writer stands, or died, in the middle of its entry, or has no such track */
+        return ARCLY_NOTHING; /* no such track: the region contradicts itself */
     /* A reader that lost its place counts every frame from there to the keyframe as missed, so it takes no
      * lead-in: the number stays exact and what follows it is dense. */
     ARCLY_FAULT("join.track");

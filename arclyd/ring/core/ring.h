@@ -65,6 +65,7 @@ enum {
     ARCLY_E_REPLACED = -5,  /* another epoch was granted */
     ARCLY_E_CLOSED = -6,    /* the stream was closed, or this writer was */
     ARCLY_E_ARGUMENT = -7,  /* no such track, no such span */
+    ARCLY_E_TRACKS = -8,    /* a claim of other tracks than the region's */
 };
 
 /* ------------------------------------------------------------------ region */
@@ -147,9 +148,11 @@ struct arcly_track_copy {
     uint32_t kind, codec, num, den, width, height, sample_rate, channels, config_gen;
     uint64_t frames, bytes, keyframes, configs, last_publish_ns;
     int64_t last_pts, last_dts;
+    bool torn; /* a writer stands, or died, inside the entry: width to config_gen are each of before or after */
 };
 
-/* Track id: ARCLY_OK, ARCLY_NOTHING (no such track), ARCLY_E_CORRUPT (being written by nobody alive). */
+/* Track id: ARCLY_OK, ARCLY_NOTHING (no such track, or no claim was finished so far), ARCLY_E_CORRUPT. Kind, codec and
+ * time base stay what the region's first writer made them, so they are right in a torn entry, too. */
 int arcly_track_read(const struct arcly_region *region, uint32_t id, struct arcly_track_copy *copy);
 
 struct arcly_config_copy {
@@ -220,8 +223,8 @@ struct arcly_writer {
 };
 
 /* Become the writer: finish or drop what a killed predecessor left, epoch + 1. The
- * caller holds the region's lock. ARCLY_E_ARGUMENT: bad tracks; ARCLY_E_CORRUPT;
- * ARCLY_E_CLOSED: the stream is over. */
+ * caller holds the region's lock. ARCLY_E_ARGUMENT: bad tracks; ARCLY_E_TRACKS: of another number, kind, codec or
+ * time base than the writer's before; ARCLY_E_CORRUPT; ARCLY_E_CLOSED: the stream is over. */
 int arcly_writer_claim(struct arcly_writer *writer, const struct arcly_region *region,
                        const struct arcly_track_spec *tracks, uint32_t track_count, uint32_t pid);
 
