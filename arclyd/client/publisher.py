@@ -73,6 +73,7 @@ class Publisher:
         finalizer.atexit = False
         # One call from the caller into the ring: a method in between would double what a small frame costs.
         self.__dict__["publish"] = self._writer.publish
+        self.__dict__["reserve"] = self._writer.reserve
         if observer is not None:
             self.__dict__["publish"] = _observed(key, self._claim, observer)
             observer.on_publish_started(key, self.epoch)

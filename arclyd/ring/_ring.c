@@ -173,6 +173,8 @@ static int exec(PyObject *module) {
     glue_state *state = PyModule_GetState(module);
     if (!(state->errors = PyImport_ImportModule("arclyd.errors")))
         return -1;
+    if (!(state->release = PyUnicode_InternFromString("release")))
+        return -1;
     for (int i = 0; i < KW_COUNT; i++)
         if (!(state->keywords[i] = PyUnicode_InternFromString(keywords[i])))
             return -1;

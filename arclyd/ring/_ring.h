@@ -25,6 +25,7 @@ typedef struct {
     PyObject *errors; /* the module arclyd.errors */
     PyTypeObject *region_type, *frame_type, *gap_type, *span_type, *writer_type, *reader_type, *waiter_type;
     PyTypeObject *track_info, *gop_info, *config_info, *counters;
+    PyObject *release; /* the interned name */
     PyObject *keywords[KW_COUNT]; /* interned names of publish's keyword arguments */
 } glue_state;
 
@@ -36,6 +37,8 @@ typedef struct {
     void *base;
     size_t mapped;
     int writable;
+    uint8_t *lent; /* what the next view exports: a span's memory; else NULL */
+    Py_ssize_t lent_size;
 } RegionObject;
 
 typedef struct {

@@ -14,7 +14,7 @@ typedef struct {
     RegionObject *region;
     uint8_t *memory;
     Py_ssize_t size;
-    PyObject *view;
+    PyObject *view; /* exported by the region, not by the span: so the two are no cycle */
 } SpanObject;
 
 static PyObject *fail(WriterObject *self, int error, uint64_t size) {
@@ -146,14 +146,17 @@ static int parse_track(PyObject *value, uint32_t *track) {
 
 static void span_release(SpanObject *self) {
     Py_CLEAR(self->writer);
-    /* A view kept past the commit must not be written through: where nobody else holds it, it is closed for good. */
-    if (self->view) {
-        PyObject *released = PyObject_CallMethod(self->view, "release", NULL);
+    if (!self->view)
+        return;
+    /* A view kept past the commit must not be written through: it is closed for good. (What was made of it, another view
+     * or an array, can't be.) */
+    if (Py_REFCNT(self->view) > 1) {
+        PyObject *released = PyObject_CallMethodObjArgs(self->view, self->region->state->release, NULL);
         if (!released)
             PyErr_Clear();
         Py_XDECREF(released);
-        Py_CLEAR(self->view);
     }
+    Py_CLEAR(self->view);
 }
 
 static PyObject *span_commit(SpanObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
@@ -195,44 +198,31 @@ static PyObject *span_enter(PyObject *self, PyObject *Py_UNUSED(none)) {
     return Py_NewRef(self);
 }
 
-static PyObject *span_exit(SpanObject *self, PyObject *Py_UNUSED(args)) {
+static PyObject *span_exit(SpanObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs)) {
     return span_abort(self, NULL);
 }
 
-static int span_getbuffer(SpanObject *self, Py_buffer *view, int flags) {
+static PyObject *span_buffer(SpanObject *self, void *Py_UNUSED(closure)) {
     if (!self->writer) {
         PyErr_SetString(PyExc_BufferError, "this span was committed or given back");
-        return -1;
-    }
-    return PyBuffer_FillInfo(view, (PyObject *)self, self->memory, self->size, 0, flags);
-}
-
-static PyObject *span_buffer(SpanObject *self, void *Py_UNUSED(closure)) {
-    if (!self->view && !(self->view = PyMemoryView_FromObject((PyObject *)self)))
         return NULL;
-    return Py_NewRef(self->view);
-}
-
-static int span_traverse(SpanObject *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE((PyObject *)self));
-    Py_VISIT(self->view);
-    return 0;
-}
-
-static int span_clear(SpanObject *self) {
-    Py_CLEAR(self->view);
-    return 0;
+    }
+    if (!self->view) {
+        self->region->lent = self->memory;
+        self->region->lent_size = self->size;
+        self->view = PyMemoryView_FromObject((PyObject *)self->region);
+        self->region->lent = NULL;
+    }
+    return Py_XNewRef(self->view);
 }
 
 static void span_dealloc(SpanObject *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyObject_GC_UnTrack(self);
     if (self->writer)
         arcly_writer_abort(&self->writer->writer);
-    Py_CLEAR(self->writer);
-    Py_CLEAR(self->view);
+    span_release(self);
     Py_DECREF((PyObject *)self->region);
-    PyObject_GC_Del(self);
+    PyObject_Free(self);
     Py_DECREF(type);
 }
 
@@ -247,23 +237,20 @@ static PyMethodDef span_methods[] = {
      "corrupt=False, capture_ns=None)\n--\n\nPublish the first `size` bytes; returns the number of subscribers."},
     {"abort", (PyCFunction)span_abort, METH_NOARGS, "abort()\n--\n\nGive the memory back unpublished."},
     {"__enter__", (PyCFunction)span_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)span_exit, METH_VARARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))span_exit, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot span_slots[] = {
     {Py_tp_doc, "Memory of the frame to come, to be filled in place."},
     {Py_tp_dealloc, span_dealloc},
-    {Py_tp_traverse, span_traverse},
-    {Py_tp_clear, span_clear},
     {Py_tp_getset, span_getset},
     {Py_tp_methods, span_methods},
-    {Py_bf_getbuffer, span_getbuffer},
     {0, NULL},
 };
 
 PyType_Spec glue_span_spec = {"arclyd.Span", sizeof(SpanObject), 0,
-                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, span_slots};
+                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, span_slots};
 
 /* ------------------------------------------------------------------ Writer */
 
@@ -368,14 +355,13 @@ static PyObject *writer_reserve(WriterObject *self, PyObject *const *args, Py_ss
         PyErr_SetString(PyExc_ValueError, "a negative size");
         return NULL;
     }
-    SpanObject *span = PyObject_GC_New(SpanObject, self->region->state->span_type);
+    SpanObject *span = PyObject_New(SpanObject, self->region->state->span_type);
     if (!span)
         return NULL;
     span->writer = NULL;
     span->view = NULL;
     span->region = (RegionObject *)Py_NewRef((PyObject *)self->region);
     span->size = size;
-    PyObject_GC_Track(span);
     const int error = arcly_writer_reserve(&self->writer, track, (uint64_t)size, &span->memory);
     if (error) {
         Py_DECREF(span);
