@@ -106,10 +106,13 @@ class Subscriber:
     def __iter__(self) -> Iterator[Frame]:
         """Every frame from here on; ends when the stream does (`end_reason` says why)."""
         while True:
-            try:
-                yield self.recv()
-            except EndOfStream:
-                return
+            item = self._reader.recv(-1)
+            if type(item) is not Frame or self._observer is not None:
+                try:
+                    item = self._frame_after(item, None, None)
+                except EndOfStream:
+                    return
+            yield item
 
     def recv(self, timeout: float | None = None) -> Frame:
         """The next frame; frames lost on the way are counted in `dropped`.
@@ -118,14 +121,14 @@ class Subscriber:
             TimeoutError: none within ``timeout`` seconds (None: waits for as long as it takes).
             EndOfStream: none will come.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        item = self._reader.recv(-1 if timeout is None else max(0, int(timeout * 1e9)))
+        if timeout is None:
+            item, deadline = self._reader.recv(-1), None
+        else:
+            deadline = time.monotonic() + timeout
+            item = self._reader.recv(max(0, int(timeout * 1e9)))
         if type(item) is Frame and self._observer is None:  # nearly always: one call, into the ring
             return item
-        item = self._settled(item, deadline, timeout)
-        while type(item) is not Frame:
-            item = self._settled(self._reader.recv(_ns_until(deadline)), deadline, timeout)
-        return item
+        return self._frame_after(item, deadline, timeout)
 
     def recv_raw(self, timeout: float | None = None) -> Frame | Gap:
         """As `recv`, with frames lost as a value: a `Gap` where they were."""
@@ -143,7 +146,11 @@ class Subscriber:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            items = self._reader.recv_many(max_frames, _ns_until(deadline))
+            reader = self._reader
+            missed = reader.missed
+            items = reader.recv_many(max_frames, _ns_until(deadline))
+            if items and reader.missed == missed and self._observer is None:  # nearly always: frames, and no gap
+                return items  # type: ignore[return-value] # a gap is what missed counts
             if frames := self._frames_of(items):
                 return frames
             if not items and not self._over(deadline):
@@ -223,6 +230,13 @@ class Subscriber:
                 raise TimeoutError(f"no frame of {self.key!r} within {timeout} s")
             item = self._reader.recv(_ns_until(deadline))
         return self._seen(item)
+
+    def _frame_after(self, item: Frame | Gap | None, deadline: float | None, timeout: float | None) -> Frame:
+        """``item`` once it was taken note of if it is a frame, else the next that is."""
+        item = self._settled(item, deadline, timeout)
+        while type(item) is not Frame:
+            item = self._settled(self._reader.recv(_ns_until(deadline)), deadline, timeout)
+        return item
 
     def _seen(self, item: Frame | Gap) -> Frame | Gap:
         if type(item) is Gap:

@@ -4,6 +4,8 @@
 typedef struct {
     PyObject_HEAD
     RegionObject *region;
+    int64_t wall_ahead_ns; /* of the monotonic clock, when last compared */
+    uint64_t compared_ns;
     PyObject *refusal; /* makes the exception that every call raises from now on, else NULL */
     struct arcly_writer writer;
 } WriterObject;
@@ -83,7 +85,19 @@ static int number(int64_t *to, PyObject *value) {
 }
 
 /* values[i] is the argument named by kwnames[i]. */
-static int parse_meta(const glue_state *state, struct arcly_meta *meta, PyObject *const *values, PyObject *kwnames) {
+/* The wall clock, compared with the monotonic one a hundred times a second rather than for each frame. */
+#define COMPARE_EVERY_NS 10000000
+
+static uint64_t wall_clock(WriterObject *self, uint64_t now_ns) {
+    if (now_ns - self->compared_ns >= COMPARE_EVERY_NS) {
+        self->wall_ahead_ns = (int64_t)(glue_clock(CLOCK_REALTIME) - now_ns);
+        self->compared_ns = now_ns;
+    }
+    return now_ns + (uint64_t)self->wall_ahead_ns;
+}
+
+static int parse_meta(WriterObject *self, struct arcly_meta *meta, PyObject *const *values, PyObject *kwnames) {
+    const glue_state *state = self->region->state;
     const Py_ssize_t count = kwnames ? PyTuple_Size(kwnames) : 0;
     int64_t capture_ns = 0;
     int has_pts = 0, has_dts = 0, bad = 0;
@@ -129,8 +143,8 @@ static int parse_meta(const glue_state *state, struct arcly_meta *meta, PyObject
     }
     if (!has_dts)
         meta->dts = meta->pts;
-    meta->capture_ns = capture_ns ? (uint64_t)capture_ns : glue_clock(CLOCK_REALTIME);
     meta->publish_ns = arcly_now();
+    meta->capture_ns = capture_ns ? (uint64_t)capture_ns : wall_clock(self, meta->publish_ns);
     return 0;
 }
 
@@ -176,7 +190,7 @@ static PyObject *span_commit(SpanObject *self, PyObject *const *args, Py_ssize_t
         PyErr_Format(PyExc_ValueError, "size %zd is outside the reserved 0..%zd", size, self->size);
         return NULL;
     }
-    if (parse_meta(self->region->state, &meta, args + 1, kwnames))
+    if (parse_meta(self->writer, &meta, args + 1, kwnames))
         return NULL;
     WriterObject *writer = self->writer;
     if (writer->writer.closed)
@@ -295,6 +309,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         return NULL;
     self->region = (RegionObject *)Py_NewRef(region);
     self->refusal = NULL;
+    self->compared_ns = 0;
     const int error = arcly_writer_claim(&self->writer, &self->region->region, tracks, (uint32_t)count, (uint32_t)getpid());
     if (error == ARCLY_OK)
         return (PyObject *)self;
@@ -327,7 +342,7 @@ static PyObject *writer_publish(WriterObject *self, PyObject *const *args, Py_ss
     }
     if (self->refusal)
         return refuse(self);
-    if (parse_track(args[0], &track) || parse_meta(self->region->state, &meta, args + 2, kwnames) ||
+    if (parse_track(args[0], &track) || parse_meta(self, &meta, args + 2, kwnames) ||
         PyObject_GetBuffer(args[1], &payload, PyBUF_SIMPLE))
         return NULL;
     int error = arcly_writer_reserve(&self->writer, track, (uint64_t)payload.len, &memory);

@@ -81,7 +81,12 @@ static inline void arcly_bump_u32(arcly_u32 *word) {
 
 /* P6: between a look at the clock and what must not be on its other side. */
 static inline void arcly_clock_fence(void) {
+#if defined(__x86_64__)
+    /* The bump is a locked instruction and the clock is read behind lfence; a system call orders as much. */
+    atomic_signal_fence(memory_order_seq_cst);
+#else
     atomic_thread_fence(memory_order_seq_cst);
+#endif
 }
 
 /* Between two looks of a loop that spins. */
