@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 RESYNCS: Final = ("keyframe", "oldest")
 """Where a reader goes on that was overtaken: the newest join point, or the oldest frame there is."""
 
+MOST_SPIN: Final = 0.01
+"""Seconds: who waits for longer does not feel the wake-up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
@@ -48,7 +51,8 @@ class Subscriber:
     refills evenly over an hour, so that a rare hiccup never adds up. An application's own bound holds beside
     it. ``tracks``: only these, as track ids or kinds ("video", "audio", "data"), resolved when attaching.
     ``observer``: told of what happens. ``socket``: the daemon's control socket. ``name``: what tools call
-    this reader. ``wait``: seconds to wait for the stream to appear.
+    this reader. ``wait``: seconds to wait for the stream to appear. ``spin``: seconds, up to 0.01, for which it
+    looks for a frame before it sleeps: saves the time of a wake-up, and takes a processor for itself meanwhile.
 
     The stream's publisher may come and go, the daemon too: the reader reads on. Frames and their views
     outlive it. Threads may share it: each frame goes to one of them. In a forked child it is over ("refused").
@@ -70,8 +74,11 @@ class Subscriber:
         socket: str | os.PathLike[str] | None = None,
         name: str | None = None,
         wait: float = 0.0,
+        spin: float = 0.0,
     ) -> None:
         parse_key(key)
+        if not 0 <= spin <= MOST_SPIN:
+            raise RequestRefused(f"spin is 0 to {MOST_SPIN} seconds, not {spin!r}")
         if resync not in RESYNCS:
             raise RequestRefused(f"resync is one of {', '.join(RESYNCS)}, not {resync!r}")
         first = ring_start(start)
@@ -79,6 +86,7 @@ class Subscriber:
         """The stream key."""
         self.end_reason: str | None = None
         """Why the stream is over for this reader, once it is; "closed": `close` was called."""
+        self._spin_ns = int(spin * 1e9)
         self._resync_oldest = resync == "oldest"
         self._wanted = None if tracks is None else tuple(tracks)
         self._observer = observer
@@ -310,7 +318,7 @@ class Subscriber:
     def _read(self, region: Region, start: tuple[str, int]) -> None:
         mask = track_mask(region, self._wanted)
         self._region = region
-        self._reader = Reader(region, start, resync_oldest=self._resync_oldest, track_mask=mask)
+        self._reader = Reader(region, start, resync_oldest=self._resync_oldest, track_mask=mask, spin_ns=self._spin_ns)
         self._attachment.use(self._reader, region, self._lost_before, joins=start[0] != "seq")
 
     def _finish(self, reason: str) -> None:

@@ -51,6 +51,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     RegionObject *region;
+    int64_t spin_ns; /* how long it looks for a frame before it sleeps */
     struct arcly_reader reader;
     struct arcly_item item;
 } ReaderObject;

@@ -292,7 +292,7 @@ class Reader:
     """A cursor over a region. Not thread-safe but for `kick`.
 
     ``start``: ("keyframe" | "live" | "oldest", 0), ("seq", n) or ("ago", ns).
-    ``track_mask``: bit n set: frames of track n are delivered.
+    ``track_mask``: bit n set: frames of track n are delivered. ``spin_ns``: how long it looks before it sleeps.
     """
 
     def __init__(
@@ -302,6 +302,7 @@ class Reader:
         *,
         resync_oldest: bool = False,
         track_mask: int = 0xFFFFFFFF,
+        spin_ns: int = 0,
     ) -> None: ...
     cursor: int  # sequence of the next frame wanted
     missed: int  # frames lost so far

@@ -17,15 +17,15 @@ static int parse_start(const char *word, long long value, enum arcly_start *star
 }
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"region", "start", "resync_oldest", "track_mask", NULL};
+    static char *names[] = {"region", "start", "resync_oldest", "track_mask", "spin_ns", NULL};
     PyObject *region;
     const char *word = "keyframe";
     long long value = 0;
     int resync_oldest = 0;
-    unsigned int mask = UINT32_MAX;
+    unsigned int mask = UINT32_MAX, spin_ns = 0;
     enum arcly_start start;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|(sL)$pI:Reader", names, &region, &word, &value, &resync_oldest,
-                                     &mask) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|(sL)$pII:Reader", names, &region, &word, &value, &resync_oldest,
+                                     &mask, &spin_ns) ||
         parse_start(word, value, &start))
         return NULL;
     glue_state *state = PyType_GetModuleState(type);
@@ -37,6 +37,7 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (!self)
         return NULL;
     self->region = (RegionObject *)Py_NewRef(region);
+    self->spin_ns = spin_ns;
     arcly_reader_init(&self->reader, &self->region->region, start, (uint64_t)value, resync_oldest, mask);
     return (PyObject *)self;
 }
@@ -76,7 +77,8 @@ static int sleep_on(ReaderObject *self, uint32_t sampled, uint64_t now_ns, uint6
     if (deadline_ns && deadline_ns - now_ns < (uint64_t)slice)
         slice = (int64_t)(deadline_ns - now_ns);
     Py_BEGIN_ALLOW_THREADS
-    arcly_wait(&self->region->region, sampled, slice);
+    if (!self->spin_ns || !arcly_spin(&self->region->region, sampled, slice < self->spin_ns ? slice : self->spin_ns))
+        arcly_wait(&self->region->region, sampled, slice);
     Py_END_ALLOW_THREADS
     /* However the sleep ended: a signal just before it, or taken by another thread, did not interrupt it. */
     return PyErr_CheckSignals();
@@ -209,7 +211,7 @@ static PyMethodDef reader_methods[] = {
 };
 
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc, "Reader(region, start=('keyframe', 0), *, resync_oldest=False, track_mask=0xFFFFFFFF)\n--\n\n"
+    {Py_tp_doc, "Reader(region, start=('keyframe', 0), *, resync_oldest=False, track_mask=0xFFFFFFFF, spin_ns=0)\n--\n\n"
                 "A cursor over a region."},
     {Py_tp_new, reader_new},
     {Py_tp_dealloc, reader_dealloc},
