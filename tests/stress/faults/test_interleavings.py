@@ -300,6 +300,42 @@ def test_a_first_claim_that_was_not_finished_binds_nobody(
     assert told(attached) == [(0, *AUDIO[:3])]
 
 
+@pytest.mark.parametrize("point", ["track.busy", "track.fields"])
+def test_a_second_picture_track_begins_with_its_own_keyframe_though_its_entry_is_being_written(
+    ring: Any, make_region: Region, puppet: Puppets, point: str
+) -> None:
+    name = make_region()
+    band = Band(ring, name, [VIDEO, VIDEO])
+    for track in (0, 1):
+        band.config(track)
+    for track in (0, 1, 0):
+        band.frame(track, keyframe=True)
+    joined_at = band.region.head - 1
+
+    def play() -> None:
+        band.config(1)
+        for keyframe in (False, False, True, False):
+            band.frame(1, keyframe=keyframe)
+
+    writer = puppet(play, point).until(point)
+    writer.stop()
+    reader = ring.Reader(attach(ring, name))
+    got = listen_to_all(reader)
+    os.kill(writer.pid, signal.SIGCONT)
+    writer.result()
+    frames = [item for item in (*got, *listen_to_all(reader)) if not item.is_config]
+    assert frames[0].seq == joined_at
+    pictures = [(item.seq, item.keyframe) for item in frames if item.track == 1]
+    assert pictures == [(joined_at + 4, True), (joined_at + 5, False)], "a picture came before its track's keyframe"
+
+
+def listen_to_all(reader: Any) -> list[Any]:
+    got = []
+    while (item := reader.recv(0)) is not None:
+        got.append(item)
+    return got
+
+
 def test_a_gop_whose_configuration_is_gone_is_not_joined_while_the_next_writer_has_none(
     ring: Any, make_region: Region
 ) -> None:
