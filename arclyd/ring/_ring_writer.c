@@ -14,7 +14,7 @@ typedef struct {
     RegionObject *region;
     uint8_t *memory;
     Py_ssize_t size;
-    PyObject *view;
+    PyObject *view; /* weak: the view has the span, and whoever drops both gives the memory back at once */
 } SpanObject;
 
 static PyObject *fail(WriterObject *self, int error, uint64_t size) {
@@ -137,16 +137,24 @@ static int parse_track(PyObject *value, uint32_t *track) {
 
 /* -------------------------------------------------------------------- Span */
 
+/* The view handed out before, if somebody has it still: a new reference. */
+static PyObject *span_view(SpanObject *self) {
+    PyObject *view = self->view ? PyObject_CallNoArgs(self->view) : NULL;
+    if (view == Py_None)
+        Py_CLEAR(view);
+    return view;
+}
+
 static void span_release(SpanObject *self) {
     Py_CLEAR(self->writer);
     /* A view kept past the commit must not be written through: where nobody else holds it, it is closed for good. */
-    if (self->view) {
-        PyObject *released = PyObject_CallMethod(self->view, "release", NULL);
-        if (!released)
-            PyErr_Clear();
-        Py_XDECREF(released);
-        Py_CLEAR(self->view);
+    PyObject *view = span_view(self);
+    if (view) {
+        Py_XDECREF(PyObject_CallMethod(view, "release", NULL));
+        Py_DECREF(view);
     }
+    PyErr_Clear();
+    Py_CLEAR(self->view);
 }
 
 static PyObject *span_commit(SpanObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
@@ -172,8 +180,10 @@ static PyObject *span_commit(SpanObject *self, PyObject *const *args, Py_ssize_t
     if (writer->writer.closed)
         return fail(writer, ARCLY_E_CLOSED, 0);
     const int error = arcly_writer_commit(&writer->writer, (uint64_t)size, &meta);
-    PyObject *result = error < 0 ? fail(writer, error, (uint64_t)size) : done(writer);
+    Py_INCREF((PyObject *)writer);
     span_release(self);
+    PyObject *result = error < 0 ? fail(writer, error, (uint64_t)size) : done(writer);
+    Py_DECREF((PyObject *)writer);
     return result;
 }
 
@@ -201,31 +211,24 @@ static int span_getbuffer(SpanObject *self, Py_buffer *view, int flags) {
 }
 
 static PyObject *span_buffer(SpanObject *self, void *Py_UNUSED(closure)) {
-    if (!self->view && !(self->view = PyMemoryView_FromObject((PyObject *)self)))
-        return NULL;
-    return Py_NewRef(self->view);
-}
-
-static int span_traverse(SpanObject *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE((PyObject *)self));
-    Py_VISIT(self->view);
-    return 0;
-}
-
-static int span_clear(SpanObject *self) {
+    PyObject *view = span_view(self);
+    if (view || PyErr_Occurred())
+        return view;
+    view = PyMemoryView_FromObject((PyObject *)self);
     Py_CLEAR(self->view);
-    return 0;
+    if (view && !(self->view = PyWeakref_NewRef(view, NULL)))
+        Py_CLEAR(view);
+    return view;
 }
 
 static void span_dealloc(SpanObject *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyObject_GC_UnTrack(self);
     if (self->writer)
         arcly_writer_abort(&self->writer->writer);
     Py_CLEAR(self->writer);
     Py_CLEAR(self->view);
     Py_DECREF((PyObject *)self->region);
-    PyObject_GC_Del(self);
+    PyObject_Free(self);
     Py_DECREF(type);
 }
 
@@ -247,8 +250,6 @@ static PyMethodDef span_methods[] = {
 static PyType_Slot span_slots[] = {
     {Py_tp_doc, "Memory of the frame to come, to be filled in place."},
     {Py_tp_dealloc, span_dealloc},
-    {Py_tp_traverse, span_traverse},
-    {Py_tp_clear, span_clear},
     {Py_tp_getset, span_getset},
     {Py_tp_methods, span_methods},
     {Py_bf_getbuffer, span_getbuffer},
@@ -256,7 +257,7 @@ static PyType_Slot span_slots[] = {
 };
 
 PyType_Spec glue_span_spec = {"arclyd.Span", sizeof(SpanObject), 0,
-                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, span_slots};
+                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, span_slots};
 
 /* ------------------------------------------------------------------ Writer */
 
@@ -353,14 +354,13 @@ static PyObject *writer_reserve(WriterObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "a negative size");
         return NULL;
     }
-    SpanObject *span = PyObject_GC_New(SpanObject, self->region->state->span_type);
+    SpanObject *span = PyObject_New(SpanObject, self->region->state->span_type);
     if (!span)
         return NULL;
     span->writer = NULL;
     span->view = NULL;
     span->region = (RegionObject *)Py_NewRef((PyObject *)self->region);
     span->size = size;
-    PyObject_GC_Track(span);
     const int error = arcly_writer_reserve(&self->writer, track, (uint64_t)size, &span->memory);
     if (error) {
         Py_DECREF(span);

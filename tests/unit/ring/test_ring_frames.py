@@ -195,6 +195,26 @@ def test_a_span_left_uncommitted_is_given_back(ring: Ring) -> None:
     assert (frame.seq, frame.tobytes()) == (0, b"after")
 
 
+def test_a_span_dropped_with_its_view_is_given_back_at_once(ring: Ring) -> None:
+    writer, reader = ring.writer(), ring.reader("live")
+    gc.disable()
+    try:
+        span = writer.reserve(0, 10)
+        kept = span.buffer
+        assert span.buffer is kept
+        kept[:2] = b"no"
+        del span
+        with pytest.raises(RuntimeError, match="span"):  # the view has it still
+            writer.reserve(0, 10)
+        del kept
+        writer.reserve(0, 10).buffer[:2] = b"no"
+        writer.publish(0, b"after", pts=0, keyframe=True)
+    finally:
+        gc.enable()
+    frame = take(reader)
+    assert (frame.seq, frame.tobytes()) == (0, b"after")
+
+
 def test_a_span_is_used_once_and_within_its_size(ring: Ring) -> None:
     writer = ring.writer()
     span = writer.reserve(0, 10)
