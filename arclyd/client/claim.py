@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arclyd.client.exchange import Exchange, close_all
@@ -118,30 +119,53 @@ class Claim:
         self._observer = observer
         self.fate: PublisherClosed | None = None
         """Why no more can be published, once that is so."""
+        self._held: tuple[Region, Writer] | None = None
+        self._gated = 0
         with Exchange(path, name=name) as exchange:
             grant, self._lock_fd, mappable = _claim(exchange, terms)
             self._spare_fd = _spare(mappable)
             try:
-                self.region = _map(mappable)
-                self.writer = Writer(self.region, [ring_track(track) for track in terms.tracks])
+                region = _map(mappable)
+                writer = Writer(region, [ring_track(track) for track in terms.tracks])
+                self._held = region, writer
+                self.epoch = writer.epoch
+                """Incarnation of the stream's publisher, from 1."""
                 for place, track in enumerate(terms.tracks):
                     if track.config:
-                        self.writer.set_config(place, track.config, track.width, track.height)
+                        writer.set_config(place, track.config, track.width, track.height)
                 self._region_id = grant.region_id
                 exchange.ask(self._publishing(), Ok)
             except BaseException:
                 self._release()
                 raise
-            self.publish: Publishes = self.writer.publish
+            self.publish: Publishes = writer.publish
             """What publishes a frame; replaced by what raises `fate` once there is one."""
             self._link = Link(exchange, self, name=name)
 
+    def held(self) -> tuple[Region, Writer]:
+        """The region and its writer; raises `fate` once there is one."""
+        held = self._held
+        if self.fate is not None or held is None:
+            raise (self.fate or PublisherClosed()).with_traceback(None)
+        return held
+
+    @property
+    def gated(self) -> int:
+        """Frames not published because the stream awaited its keyframe."""
+        held = self._held
+        return held[1].gated if held else self._gated
+
+    def keyframe_requested(self) -> bool:
+        """True once for each batch of requests; never once it is over."""
+        held = self._held
+        return self.fate is None and held is not None and held[1].keyframe_requested()
+
     def end(self) -> None:
         """End the stream, tell the daemon, let go of the region. Idempotent."""
-        ending = self.fate is None
+        ending, held = self.fate is None, self._held
         self._stop(PublisherClosed())
-        if ending:
-            self.writer.end()
+        if ending and held is not None:
+            held[1].end()
         self._link.close(EndPublish(self._terms.key) if ending else None)
         self._release()
         if ending and self._observer is not None:
@@ -181,8 +205,10 @@ class Claim:
     def cut(self) -> None:
         """In a forked child: the writer and its lock are the parent's."""
         self.fate = PublisherClosed("this publisher belongs to the parent process: open one after the fork")
-        self.publish = self._refuse
-        self.writer.forget()
+        self.publish = partial(_refuse, self.fate)
+        held, self._held = self._held, None
+        if held is not None:
+            held[1].forget()
         if self._lock_fd >= 0:  # closed only: to unlock it would be to unlock the parent's
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -203,25 +229,27 @@ class Claim:
 
     def _yield_region(self) -> None:
         """Over for this one: let the next publisher in, unless a span is being filled that it would write over."""
-        if self.writer.reserved and self._lock_fd >= 0:
+        held = self._held
+        if held is not None and held[1].reserved and self._lock_fd >= 0:
             process_hub().loop.call_later(SPAN_PAUSE, self._yield_region)
         else:
             self._release()
             self._link.close()
 
     def _publishing(self) -> Publishing:
-        return Publishing(self._terms.key, self._region_id, self.writer.epoch)
+        return Publishing(self._terms.key, self._region_id, self.epoch)
 
     def _stop(self, fate: PublisherClosed) -> None:
         if self.fate is None:
             self.fate = fate
-            self.publish = self._refuse
-
-    def _refuse(self, *_args: object, **_kwargs: object) -> int:
-        assert self.fate is not None
-        raise self.fate.with_traceback(None)
+            self.publish = partial(_refuse, fate)
 
     def _release(self) -> None:
+        """Let the region go: its lock, and its mapping unless a span or a view still holds on to that."""
+        held = self._held
+        if held is not None:
+            self._gated = held[1].gated
+            self._held = None
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             regions.unlock(fd)
@@ -238,6 +266,10 @@ class Claim:
             self._observer.on_publish_ended(self._terms.key, reason)
             if reason == "reaped":
                 self._observer.on_reaped(self._terms.key)
+
+
+def _refuse(fate: PublisherClosed, *_args: object, **_kwargs: object) -> int:
+    raise fate.with_traceback(None)
 
 
 def _claim(exchange: Exchange, terms: Terms) -> tuple[PublishGrant, int, int]:

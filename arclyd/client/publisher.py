@@ -68,22 +68,21 @@ class Publisher:
         """The tracks as declared."""
         terms = Terms(key, self.tracks, ring_bytes, slots, on_taken, metadata or {})
         self._claim = Claim(terms, socket_path(socket), name=name or "", observer=observer)
-        self._writer = self._claim.writer
         finalizer = weakref.finalize(self, self._claim.drop)
         finalizer.atexit = False
         if observer is not None:
-            self._claim.publish = _observed(key, self._claim, observer)
+            self._claim.publish = _observed(key, *self._claim.held(), observer)
             observer.on_publish_started(key, self.epoch)
 
     @property
     def epoch(self) -> int:
         """Which incarnation of the stream's publisher this is, from 1."""
-        return self._writer.epoch
+        return self._claim.epoch
 
     @property
     def gated(self) -> int:
         """Frames not published because a stream that was interrupted must go on with a keyframe."""
-        return self._writer.gated
+        return self._claim.gated
 
     def publish(
         self,
@@ -125,8 +124,7 @@ class Publisher:
 
         Raises as `publish` does.
         """
-        self._check()
-        return self._writer.reserve(track, size)
+        return self._claim.held()[1].reserve(track, size)
 
     def set_config(self, track: int, config: Buffer, *, width: int = 0, height: int = 0) -> int:
         """Start a new configuration generation of the track, as a CONFIG frame; returns its number.
@@ -136,14 +134,14 @@ class Publisher:
         Raises:
             ConfigTooLarge: above the region's configuration record; nothing changed.
         """
-        self._check()
+        writer = self._claim.held()[1]
         if not width and not height and 0 <= track < len(self.tracks):
             width, height = _picture(self.tracks[track], bytes(config))
-        return self._writer.set_config(track, config, width, height)
+        return writer.set_config(track, config, width, height)
 
     def keyframe_requested(self) -> bool:
         """True once for each batch of requests for a keyframe since the last call."""
-        return self._claim.fate is None and self._writer.keyframe_requested()
+        return self._claim.keyframe_requested()
 
     def end(self) -> None:
         """End the stream: readers get what is there, then `EndOfStream` ("ended"). Idempotent."""
@@ -161,10 +159,6 @@ class Publisher:
     ) -> None:
         self.end()
 
-    def _check(self) -> None:
-        if self._claim.fate is not None:
-            raise self._claim.fate.with_traceback(None)
-
 
 def _picture(track: Track, config: bytes) -> tuple[int, int]:
     """Width and height in ``config``; 0 where it says none, or is of a kind that this build can't read."""
@@ -175,10 +169,8 @@ def _picture(track: Track, config: bytes) -> tuple[int, int]:
     return facts.width, facts.height
 
 
-def _observed(key: str, claim: Claim, observer: Observer) -> Publishes:
+def _observed(key: str, region: Region, writer: Writer, observer: Observer) -> Publishes:
     """The publishing function that tells ``observer``; without one, the ring's own is used."""
-    writer: Writer = claim.writer
-    region: Region = claim.region
     attached = 0
     one_at_a_time = threading.Lock()
 
