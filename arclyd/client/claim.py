@@ -122,15 +122,14 @@ class Claim:
             grant, self._lock_fd, mappable = _claim(exchange, terms)
             self._spare_fd = _spare(mappable)
             try:
-                self.region = _map(mappable)
-                self.writer = Writer(self.region, [ring_track(track) for track in terms.tracks])
+                self.writer = Writer(_map(mappable), [ring_track(track) for track in terms.tracks])
                 for place, track in enumerate(terms.tracks):
                     if track.config:
                         self.writer.set_config(place, track.config, track.width, track.height)
                 self._region_id = grant.region_id
                 exchange.ask(self._publishing(), Ok)
             except BaseException:
-                self._release()
+                self._unlock()
                 raise
             self._link = Link(exchange, self, name=name)
 
@@ -180,7 +179,7 @@ class Claim:
         """In a forked child: the writer and its lock are the parent's."""
         self.over = False  # whatever it was before: the reason is another one now
         self._stop(PublisherClosed, "this publisher belongs to the parent process: open one after the fork")
-        self.writer.detach()
+        self.writer.release()
         if self._lock_fd >= 0:  # closed only: to unlock it would be to unlock the parent's
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -216,6 +215,11 @@ class Claim:
             self.writer.refuse(partial(kind, *facts))
 
     def _release(self) -> None:
+        """Let the region go: its lock, and its mapping unless a span or a view still holds on to that."""
+        self.writer.release()
+        self._unlock()
+
+    def _unlock(self) -> None:
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             regions.unlock(fd)

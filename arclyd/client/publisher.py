@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from arclyd.client.observer import Observer
     from arclyd.media.track import Track
-    from arclyd.ring._ring import Region, Span, Writer
+    from arclyd.ring._ring import Span, Writer
 
 POLICIES: Final = ("reject", "replace", "backup")
 
@@ -75,7 +75,7 @@ class Publisher:
         self.__dict__["publish"] = self._writer.publish
         self.__dict__["reserve"] = self._writer.reserve
         if observer is not None:
-            self.__dict__["publish"] = _observed(key, self._claim, observer)
+            self.__dict__["publish"] = _observed(key, self._writer, observer)
             observer.on_publish_started(key, self.epoch)
 
     @property
@@ -175,19 +175,17 @@ def _picture(track: Track, config: bytes) -> tuple[int, int]:
     return facts.width, facts.height
 
 
-def _observed(key: str, claim: Claim, observer: Observer) -> Callable[..., int]:
+def _observed(key: str, writer: Writer, observer: Observer) -> Callable[..., int]:
     """The publishing function that tells ``observer``; without one, the ring's own is used."""
-    writer: Writer = claim.writer
-    region: Region = claim.region
     attached = 0
     one_at_a_time = threading.Lock()
 
     def publish(track: int, payload: Buffer, *, pts: int, **facts: int | bool | None) -> int:
         nonlocal attached
         with one_at_a_time:  # else the head seen may be another thread's frame
-            head = region.head
+            head = region.head if (region := writer.region) else 0
             now = writer.publish(track, payload, pts=pts, **facts)  # type: ignore[arg-type] # by Publisher.publish
-        if (frame := region.frame(head)) is not None:
+        if region is not None and (frame := region.frame(head)) is not None:
             observer.on_frame(key, frame)
         if now != attached:
             told = observer.on_joined if now > attached else observer.on_left

@@ -255,6 +255,7 @@ class Writer:
         self, region: Region, tracks: Sequence[tuple[int, int, tuple[int, int], int, int, int, int]]
     ) -> None: ...
     epoch: int
+    region: Region | None  # None once released
     gated: int  # frames not published because a re-claimed stream awaits its keyframe
     reserved: bool  # a span is neither committed nor given back
     def publish(
@@ -284,6 +285,8 @@ class Writer:
         """The stream is over: readers are told and woken. Idempotent."""
     def detach(self) -> None:
         """Stop writing and leave the stream open for the next writer (interrupted)."""
+    def release(self) -> None:
+        """As `detach`, and let go of the region: it is unmapped with the last view or span of it. Idempotent."""
     def refuse(self, refusal: Callable[[], BaseException]) -> None:
         """Publish nothing any more: `publish`, `reserve` and `set_config` raise what ``refusal()`` returns."""
 

@@ -3,7 +3,8 @@
 
 typedef struct {
     PyObject_HEAD
-    RegionObject *region;
+    glue_state *state;
+    RegionObject *region; /* NULL once released */
     int64_t wall_ahead_ns; /* of the monotonic clock, when last compared */
     uint64_t compared_ns;
     PyObject *refusal; /* makes the exception that every call raises from now on, else NULL */
@@ -20,8 +21,8 @@ typedef struct {
 } SpanObject;
 
 static PyObject *fail(WriterObject *self, int error, uint64_t size) {
-    glue_state *state = self->region->state;
-    const struct arcly_region *region = &self->region->region;
+    glue_state *state = self->state;
+    const struct arcly_region *region = self->writer.region;
     switch (error) {
     case ARCLY_E_TOO_LARGE:
         return glue_raise(state, "FrameTooLarge", "(KK)", size, region->max_frame);
@@ -54,7 +55,7 @@ static PyObject *refuse(const WriterObject *self) {
 }
 
 static PyObject *done(WriterObject *self) {
-    return PyLong_FromUnsignedLong(arcly_load(self->region->region.header->daemon.subscribers));
+    return PyLong_FromUnsignedLong(arcly_load(self->writer.region->header->daemon.subscribers));
 }
 
 /* ------------------------------------------------------ publish's keywords */
@@ -97,7 +98,7 @@ static uint64_t wall_clock(WriterObject *self, uint64_t now_ns) {
 }
 
 static int parse_meta(WriterObject *self, struct arcly_meta *meta, PyObject *const *values, PyObject *kwnames) {
-    const glue_state *state = self->region->state;
+    const glue_state *state = self->state;
     const Py_ssize_t count = kwnames ? PyTuple_Size(kwnames) : 0;
     int64_t capture_ns = 0;
     int has_pts = 0, has_dts = 0, bad = 0;
@@ -307,6 +308,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     WriterObject *self = PyObject_New(WriterObject, type);
     if (!self)
         return NULL;
+    self->state = state;
     self->region = (RegionObject *)Py_NewRef(region);
     self->refusal = NULL;
     self->compared_ns = 0;
@@ -326,7 +328,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 static void writer_dealloc(WriterObject *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     Py_XDECREF(self->refusal);
-    Py_DECREF(self->region);
+    Py_XDECREF(self->region);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -419,7 +421,19 @@ static PyObject *writer_keyframe_requested(WriterObject *self, PyObject *Py_UNUS
 }
 
 static PyObject *writer_end(WriterObject *self, PyObject *Py_UNUSED(none)) {
-    arcly_writer_end(&self->writer);
+    if (self->region)
+        arcly_writer_end(&self->writer);
+    Py_RETURN_NONE;
+}
+
+static PyObject *writer_release(WriterObject *self, PyObject *Py_UNUSED(none)) {
+    self->writer.closed = true;
+    if (!self->refusal) {
+        self->refusal = PyObject_GetAttrString(self->state->errors, "PublisherClosed");
+        if (!self->refusal)
+            return NULL;
+    }
+    Py_CLEAR(self->region); /* a span has its own hold on it */
     Py_RETURN_NONE;
 }
 
@@ -440,6 +454,7 @@ static PyMemberDef writer_members[] = {
      "incarnation of this writer"},
     {"gated", T_ULONGLONG, offsetof(WriterObject, writer) + offsetof(struct arcly_writer, gated), READONLY,
      "frames not published because a re-claimed stream awaits its keyframe"},
+    {"region", T_OBJECT, offsetof(WriterObject, region), READONLY, "the region, None once released"},
     {"reserved", T_BOOL, offsetof(WriterObject, writer) + offsetof(struct arcly_writer, reserved), READONLY,
      "a span is neither committed nor given back"},
     {NULL, 0, 0, 0, NULL},
@@ -457,6 +472,8 @@ static PyMethodDef writer_methods[] = {
      "keyframe_requested()\n--\n\nTrue once for each batch of requests."},
     {"end", (PyCFunction)writer_end, METH_NOARGS, "end()\n--\n\nThe stream is over; idempotent."},
     {"detach", (PyCFunction)writer_detach, METH_NOARGS, "detach()\n--\n\nStop writing, leave the stream open."},
+    {"release", (PyCFunction)writer_release, METH_NOARGS,
+     "release()\n--\n\nAs detach, and let go of the region. Idempotent."},
     {"refuse", (PyCFunction)writer_refuse, METH_O,
      "refuse(refusal)\n--\n\nPublish nothing any more: every call raises what `refusal()` returns."},
     {NULL, NULL, 0, NULL},

@@ -55,9 +55,7 @@ def publish_whatever_happens(name: str, seed: int) -> NoReturn:
     memory, dice = mapped(name), random.Random(seed)
     fresh = memory[:8192]
     while True:
-        memory[HOT_STATE : HOT_STATE + 4] = bytes(
-            4
-        )  # a region that has tracks takes no others, and these are scribbled over
+        memory[HOT_STATE : HOT_STATE + 4] = bytes(4)  # else it takes the tracks it has, scribbled over
         try:
             attached = Region(fd, writable=True)
             writer = Writer(attached, TRACKS)

@@ -118,6 +118,7 @@ class JoinPoint:
     bytes: int = 0
     intact: bool = False
     joinable: bool = False
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -386,11 +387,20 @@ class PlainReader:
         frames, size = max(0, until - entry.join_seq), max(0, end_bytes - entry.bytes_before)
         track = self.track(entry.track)
         ms = media_ns(max(0, end_pts - entry.pts), track.time_base) // 1_000_000 if track else 0
-        intact = head - entry.join_seq <= g.slot_count and self.watermark - entry.join_pos <= g.payload_size
+        whole = head - entry.join_seq <= g.slot_count and self.watermark - entry.join_pos <= g.payload_size
+        intact = whole or self._is_held(entry.key_seq)
+        start = entry.join_seq if whole else min(entry.key_seq, max(entry.join_seq, self.oldest()))
         limits = ((g.gop_limit_frames, frames), (g.gop_limit_bytes, size), (g.gop_limit_ms, ms))
         joinable = intact and all(not limit or value <= limit for limit, value in limits)
         own = {name: getattr(entry, name) for name in JoinPoint.__dataclass_fields__ if name not in _DERIVED}
-        return JoinPoint(**own, frames=frames, bytes=size, intact=intact, joinable=joinable)
+        return JoinPoint(**own, frames=frames, bytes=size, intact=intact, joinable=joinable, start=start)
+
+    def _is_held(self, seq: int) -> bool:
+        try:
+            self.frame(seq)
+        except (NotYet, Lapped, Corrupt):
+            return False
+        return True
 
     def join_points(self) -> list[JoinPoint]:
         """Those that are still in the GOP ring, oldest first."""
@@ -440,7 +450,7 @@ class PlainReader:
         if end == 0:
             return None
         point = self.join_point(end - 1)
-        return (self.configs_at(point.join_seq), point) if point.joinable else None
+        return (self.configs_at(point.start), point) if point.joinable else None
 
     def wanted(self, frame: Frame, point: JoinPoint, started: set[int]) -> bool:
         """12, step 4: whether a joiner takes this frame. ``started``: video tracks that had their keyframe."""
@@ -474,4 +484,4 @@ class PlainReader:
             seq += 1
 
 
-_DERIVED = frozenset({"frames", "bytes", "intact", "joinable"})
+_DERIVED = frozenset({"frames", "bytes", "intact", "joinable", "start"})

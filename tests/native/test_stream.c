@@ -80,6 +80,40 @@ static void a_joiner_gets_configurations_lead_in_keyframe_then_everything(void) 
     free(region.base);
 }
 
+/* Sound that runs further ahead than the ring holds: what is left of it, and the picture it belongs to. */
+static void a_keyframe_is_joined_though_its_lead_in_is_gone(void) {
+    const struct arcly_region region = make(16 << 10, 256); /* sixteen frames of 1,000 bytes */
+    struct arcly_writer writer = claim_av(&region);
+    struct arcly_gop_copy gop;
+    put_config(&writer, 0, 40);
+    put_config(&writer, 1, 5);
+    put(&writer, 0, 100, 0, ARCLY_KEY);
+    for (int i = 0; i < 30; i++)
+        put(&writer, 1, 1000, 48000 + i * 1024, 0);
+    put(&writer, 0, 1000, 90000, ARCLY_KEY);
+    const uint64_t key = writer.head - 1;
+    for (uint64_t behind = 0; behind <= 15; behind++) {
+        EQUAL(arcly_gop_read(&region, 1, &gop), ARCLY_OK);
+        EQUAL(gop.join_seq, 3);
+        CHECK(gop.intact && gop.joinable && !gop.whole);
+        for (int start = 0; start < 2; start++) {
+            struct arcly_reader reader = reader_at(&region, start ? ARCLY_FROM_OLDEST : ARCLY_FROM_KEYFRAME, 0);
+            EQUAL(drain_waiting(&reader), 2 + 16);
+            CHECK(seen[0].kind == ARCLY_GOT_CONFIG && seen[1].kind == ARCLY_GOT_CONFIG);
+            for (uint64_t i = 0; i < 16; i++)
+                EQUAL(seen[2 + i].seq, key - 15 + behind + i);
+            CHECK(seen[2 + 15 - behind].flags & ARCLY_KEY);
+            EQUAL(reader.missed, 0);
+        }
+        put(&writer, 0, 1000, 93000 + (int64_t)behind * 3000, 0);
+    }
+    EQUAL(arcly_gop_read(&region, 1, &gop), ARCLY_OK);
+    CHECK(!gop.intact && !gop.joinable);
+    struct arcly_reader late = reader_at(&region, ARCLY_FROM_KEYFRAME, 0);
+    EQUAL(drain_waiting(&late), 0);
+    free(region.base);
+}
+
 static void each_start_has_its_place(void) {
     const struct arcly_region region = make(1 << 20, 256);
     struct arcly_writer writer = claim_av(&region);
@@ -435,6 +469,7 @@ int main(int argc, char **argv) {
     const struct test tests[] = {
         {"a_joiner_gets_configurations_lead_in_keyframe_then_everything",
          a_joiner_gets_configurations_lead_in_keyframe_then_everything},
+        {"a_keyframe_is_joined_though_its_lead_in_is_gone", a_keyframe_is_joined_though_its_lead_in_is_gone},
         {"each_start_has_its_place", each_start_has_its_place},
         {"a_joiner_waits_for_its_first_keyframe", a_joiner_waits_for_its_first_keyframe},
         {"a_gop_beyond_its_limit_is_not_joined", a_gop_beyond_its_limit_is_not_joined},

@@ -394,7 +394,9 @@ int arcly_gop_read(const struct arcly_region *region, uint64_t number, struct ar
     copy->frames = until > copy->join_seq ? until - copy->join_seq : 0;
     copy->bytes = bytes > copy->bytes_before ? bytes - copy->bytes_before : 0;
     copy->duration_ns = media_ns(region, copy->track, copy->pts, last_pts);
-    copy->intact = head - copy->join_seq <= region->slot_count && watermark - copy->join_pos <= region->payload_size;
+    copy->whole = head - copy->join_seq <= region->slot_count && watermark - copy->join_pos <= region->payload_size;
+    struct arcly_frame key; /* sound may run so far ahead that the start of it is gone before its picture is there */
+    copy->intact = copy->whole || arcly_read(region, copy->key_seq, &key) == ARCLY_OK;
     copy->joinable = copy->intact && !(region->gop_limit_frames && copy->frames > region->gop_limit_frames) &&
                      !(region->gop_limit_bytes && copy->bytes > region->gop_limit_bytes) &&
                      !(region->gop_limit_ms && copy->duration_ns / 1000000 > region->gop_limit_ms);

@@ -174,7 +174,8 @@ struct arcly_gop_copy {
     uint32_t track, epoch;
     /* derived, from what follows it */
     uint64_t frames, bytes, duration_ns;
-    bool intact, joinable;
+    bool intact, joinable; /* the keyframe is there, with all that follows it */
+    bool whole;            /* … and so is the lead-in */
 };
 
 /* Join point `number`: ARCLY_OK, ARCLY_NOTHING, ARCLY_E_LAPPED, ARCLY_E_CORRUPT. */

@@ -288,7 +288,7 @@ def test_a_writer_whose_grant_went_stops(ring: Ring) -> None:
     assert daemon.state == _ring.STATE_LIVE
 
 
-@pytest.mark.parametrize("stop", [Writer.end, Writer.detach])
+@pytest.mark.parametrize("stop", [Writer.end, Writer.detach, Writer.release])
 def test_a_stopped_writer_is_closed(ring: Ring, stop: Callable[[Writer], None]) -> None:
     writer = ring.writer()
     span = writer.reserve(0, 5)
@@ -305,6 +305,18 @@ def test_a_stopped_writer_is_closed(ring: Ring, stop: Callable[[Writer], None]) 
     assert writer.keyframe_requested() is False
     assert ring.readonly().head == 0
     assert ring.readonly().state == (_ring.STATE_ENDED if stop is Writer.end else _ring.STATE_LIVE)
+
+
+def test_a_released_writer_has_no_region(ring: Ring) -> None:
+    writer = ring.writer()
+    writer.publish(0, b"x", pts=0, keyframe=True)
+    assert isinstance(writer.region, Region)
+    writer.release()
+    writer.release()
+    writer.end()
+    assert writer.region is None
+    assert (writer.epoch, writer.gated, writer.keyframe_requested()) == (1, 0, False)
+    assert ring.readonly().state == _ring.STATE_LIVE
 
 
 def test_a_refusing_writer_raises_what_it_was_told(ring: Ring) -> None:
