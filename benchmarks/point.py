@@ -6,7 +6,6 @@ Frames a second of each transport named, interleaved, as ratios to the first; wi
 from __future__ import annotations
 
 import argparse
-import struct
 import sys
 
 from benchmarks.harness.build import ensure
@@ -17,7 +16,7 @@ from benchmarks.transports import TRANSPORTS
 
 def show(jobs: list[Job], results: dict[Job, list[Result]]) -> None:
     """A line for each transport."""
-    from benchmarks.harness.series import Figure
+    from benchmarks.harness.series import Figure, percentile_us
 
     first = None
     for job in jobs:
@@ -29,9 +28,8 @@ def show(jobs: list[Job], results: dict[Job, list[Result]]) -> None:
         line = f"{job.transport:26} {rate.median:12,.0f}/s ({rate.least:,.0f} .. {rate.most:,.0f})"
         line += f"  x{rate.median / first:.2f}  {cpu.median:7.2f} CPU s/M"
         for kind, blobs in (("latency", latencies(results[job])), ("publish", [r.costs_ns for r in results[job]])):
-            values = sorted(v for blob in blobs for v in struct.unpack(f"<{len(blob) // 4}I", blob))
-            if values:
-                at = [values[min(len(values) - 1, int(len(values) * q))] / 1000 for q in (0.5, 0.99, 0.999)]
+            if any(blobs):
+                at = [percentile_us(blobs, quantile) for quantile in (0.5, 0.99, 0.999)]
                 line += f"  {kind} us p50 {at[0]:.1f} p99 {at[1]:.1f} p99.9 {at[2]:.1f}"
         print(line)
 

@@ -25,15 +25,14 @@ class Job:
     latencies: bool = False
     costs: bool = False
     ring_bytes: int = 32 * MIB
-    window_limit: int = 1024
 
     @property
     def window(self) -> int:
-        """How many frames the slowest subscriber may be behind: 4 MiB of them, at least 4, at most ``window_limit``.
+        """How many frames the slowest subscriber may be behind: 4 MiB of them, at least 4, at most 1,024.
 
         A transport must be able to hold as many; each is set up so that it is.
         """
-        return max(4, min(self.window_limit, 4 * MIB // self.size))
+        return max(4, min(1024, 4 * MIB // self.size))
 
     @property
     def stride(self) -> int:
@@ -44,7 +43,7 @@ class Job:
     def warmup(self) -> int:
         """Frames before the clock starts: as many as fill the transport's memory once, in whole strides."""
         if self.rate:
-            return 16 * self.stride if self.window_limit > 1 else 16
+            return 2 * self.stride
         full = max(2 * self.window, min(4 * self.window, self.ring_bytes // max(self.size, 1024)))
         return max(1, full // self.stride) * self.stride
 

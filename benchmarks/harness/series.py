@@ -1,8 +1,9 @@
-"""Interleaved repeats, and the statistics that are reported: median, least, most, ratios of medians."""
+"""Interleaved repeats, and the statistics that are reported: medians over repeats, least and most."""
 
 from __future__ import annotations
 
 import statistics
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from benchmarks.harness.job import RunFailed
 from benchmarks.harness.run import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from benchmarks.harness.job import Job, Result
     from benchmarks.harness.stage import Stage
@@ -32,28 +33,26 @@ class Figure:
         return cls(statistics.median(known), min(known), max(known), len(known))
 
 
-def interleave(
-    stage: Stage, jobs: Sequence[Job], repeats: int, say: Callable[[str], None] | None = None
-) -> dict[Job, list[Result]]:
+def interleave(stage: Stage, jobs: Sequence[Job], repeats: int, say: Callable[[str], None]) -> dict[Job, list[Result]]:
     """Each job once, then each once again …, so that what changes with time meets all alike.
 
-    A job that fails is told of and left out: no figure comes of a run that lost a frame.
+    A job that fails is told of by ``say`` and left out: no figure comes of a run that lost a frame.
     """
     results: dict[Job, list[Result]] = {job: [] for job in jobs}
-    failed: set[Job] = set()
     for _ in range(repeats):
-        for job in jobs:
-            if job in failed:
-                continue
+        for job in [job for job in jobs if job in results]:
             try:
                 results[job].append(run(stage, job))
             except RunFailed as failure:
-                failed.add(job)
-                if say:
-                    say(f"left out: {str(failure).strip()}")
-    return {job: found for job, found in results.items() if job not in failed}
+                del results[job]
+                say(f"left out, it failed: {str(failure).strip()}")
+    return results
 
 
-def rates(results: Mapping[Job, Sequence[Result]]) -> dict[Job, Figure]:
-    """Frames a second of each job."""
-    return {job: Figure.of(result.rate for result in found) for job, found in results.items()}
+def percentile_us(blobs: Iterable[bytes], quantile: float) -> float:
+    """That quantile of uint32 nanoseconds, in microseconds."""
+    values = array("I")
+    for blob in blobs:
+        values.frombytes(blob)
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * quantile))] / 1000

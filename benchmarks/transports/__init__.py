@@ -25,7 +25,8 @@ class Entry:
     needs: str = ""
     daemon: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
-    most_subscribers: int = 64
+    flat_out: bool = True
+    """Whether it is meant for frames as fast as they go, not only for those that come at a rate."""
 
     @property
     def missing(self) -> bool:
@@ -33,8 +34,16 @@ class Entry:
         return bool(self.needs) and find_spec(self.needs) is None
 
 
-def _ours(name: str, **options: str) -> Entry:
-    return Entry(name, "benchmarks.transports.with_arclyd", daemon=True, options=options)
+def _ours(name: str, *, flat_out: bool = True, **options: str) -> Entry:
+    return Entry(name, "benchmarks.transports.with_arclyd", daemon=True, options=options, flat_out=flat_out)
+
+
+def _core(name: str, *, flat_out: bool = True, **options: str) -> Entry:
+    return Entry(name, "benchmarks.transports.c_core", options=options, flat_out=flat_out)
+
+
+def _iceoryx2(name: str, *, flat_out: bool, **options: str) -> Entry:
+    return Entry(name, "benchmarks.transports.with_iceoryx2", "iceoryx2", options=options, flat_out=flat_out)
 
 
 _ENTRIES: Final = (
@@ -43,12 +52,22 @@ _ENTRIES: Final = (
     _ours("arclyd copying", read="copying"),
     _ours("arclyd reserve", write="reserve"),
     _ours("arclyd reserve, recv_many", write="reserve", read="recv_many"),
-    Entry("C core", "benchmarks.transports.c_core"),
-    Entry("C core copying", "benchmarks.transports.c_core", options={"read": "copying"}),
-    Entry("memcpy", "benchmarks.transports.plain_memcpy", most_subscribers=0),
+    _ours("arclyd asyncio", flat_out=False, read="asyncio"),
+    _ours("arclyd spinning", flat_out=False, read="spinning"),
+    _core("C core"),
+    _core("C core copying", read="copying"),
+    _core("C core spinning", flat_out=False, spin="0.002"),
+    Entry("memcpy", "benchmarks.transports.plain_memcpy"),
     Entry("Unix socket", "benchmarks.transports.unix_socket"),
+    Entry("multiprocessing.Queue", "benchmarks.transports.mp_queue"),
+    Entry("multiprocessing.Pipe", "benchmarks.transports.mp_pipe"),
+    Entry("shared_memory ring", "benchmarks.transports.shared_ring"),
     Entry("pyzmq", "benchmarks.transports.with_zmq", needs="zmq"),
-    Entry("iceoryx2", "benchmarks.transports.with_iceoryx2", needs="iceoryx2"),
+    Entry("pynng", "benchmarks.transports.with_nng", needs="pynng"),
+    _iceoryx2("iceoryx2", flat_out=True),
+    _iceoryx2("iceoryx2 listener", flat_out=False, wait="listener"),
+    Entry("zenoh", "benchmarks.transports.with_zenoh", needs="zenoh", options={"memory": "shared"}),
+    Entry("zenoh without shm", "benchmarks.transports.with_zenoh", needs="zenoh"),
 )
 TRANSPORTS: Final[Mapping[str, Entry]] = {entry.name: entry for entry in _ENTRIES}
 PEERS: Final = tuple(entry.name for entry in _ENTRIES if not entry.name.startswith(("arclyd", "C core", "memcpy")))

@@ -1,10 +1,12 @@
 """arclyd through its public API, nothing else.
 
-Options: ``write``: publish or reserve (in place); ``read``: recv, recv_many or copying.
+Options: ``write``: publish or reserve (in place); ``read``: recv, recv_many, copying, spinning
+(for `SPIN` seconds before it sleeps) or asyncio.
 """
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Frames asked for at once by recv_many."""
+SPIN = 0.002
+"""Seconds that a spinning subscriber looks before it sleeps: longer than frames are apart at 1,000 a second."""
 
 
 @contextmanager
@@ -53,9 +57,13 @@ def subscribe(endpoint: tuple[str, str], job: Job, index: int, check: Check) -> 
     del index
     socket, key = endpoint
     how = of(job.transport).options.get("read", "recv")
-    with arclyd.Subscriber(key, start="live", socket=socket, wait=60.0) as subscriber:
+    if how == "asyncio":
+        asyncio.run(awaiting(key, socket, check))
+        return
+    spin = {"spin": SPIN} if how == "spinning" else {}
+    with arclyd.Subscriber(key, start="live", socket=socket, wait=60.0, **spin) as subscriber:
         check.attached()
-        {"recv": by_view, "recv_many": in_batches, "copying": copying}[how](subscriber, check)
+        {"recv": by_view, "spinning": by_view, "recv_many": in_batches, "copying": copying}[how](subscriber, check)
 
 
 def by_view(subscriber: arclyd.Subscriber, check: Check) -> None:
@@ -83,3 +91,15 @@ def copying(subscriber: arclyd.Subscriber, check: Check) -> None:
     recv = subscriber.recv
     while check(recv().tobytes()):
         pass
+
+
+async def awaiting(key: str, socket: str, check: Check) -> None:
+    """One frame an `await`."""
+    async with arclyd.AsyncSubscriber(key, start="live", socket=socket, wait=60.0) as subscriber:
+        check.attached()
+        recv, more = subscriber.recv, True
+        while more:
+            frame = await recv()
+            more = check(frame)
+            if not frame.is_intact():
+                raise ValueError(f"frame {frame.seq} was overwritten while it was read")
