@@ -19,14 +19,16 @@
 #define OF_TIMEOUT 1 /* marks its completion; that of the wait is marked 0 */
 
 static int can_wait_for_a_futex(int fd) {
-    struct {
+    union { /* the header and, behind it, what it says of each operation */
         struct io_uring_probe head;
-        struct io_uring_probe_op ops[OPS];
+        uint8_t bytes[sizeof(struct io_uring_probe) + OPS * sizeof(struct io_uring_probe_op)];
     } probe;
+    struct io_uring_probe_op futex_wait;
     memset(&probe, 0, sizeof probe);
     if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_PROBE, &probe, OPS) < 0)
         return -errno;
-    return probe.head.ops_len > OP_FUTEX_WAIT && probe.ops[OP_FUTEX_WAIT].flags & IO_URING_OP_SUPPORTED ? 0 : -ENOSYS;
+    memcpy(&futex_wait, probe.bytes + sizeof probe.head + OP_FUTEX_WAIT * sizeof futex_wait, sizeof futex_wait);
+    return probe.head.ops_len > OP_FUTEX_WAIT && futex_wait.flags & IO_URING_OP_SUPPORTED ? 0 : -ENOSYS;
 }
 
 static int map(struct arcly_uring *u, const struct io_uring_params *p) {
