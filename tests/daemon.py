@@ -155,7 +155,7 @@ class Script:
         """What it wrote to standard error so far."""
         return self._err.read_text()
 
-    def await_line(self, wanted: str, timeout: float = 20.0) -> str:
+    def await_line(self, wanted: str, timeout: float = 60.0) -> str:
         """The first line that starts with ``wanted``, once it is there."""
 
         def find() -> str | None:

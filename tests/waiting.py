@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, timeout: float = 20.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T], *, timeout: float = 60.0, what: str = "the condition") -> T:
     """Poll ``condition`` until it is truthy; returns its value, `AssertionError` with ``what`` after ``timeout`` s."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):

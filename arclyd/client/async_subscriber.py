@@ -161,7 +161,7 @@ class AsyncSubscriber:
             if subscriber._superseded:
                 await asyncio.to_thread(subscriber._follow_within, FOLLOWING)
             else:
-                await self._bell_of(subscriber._reader).wait()
+                await self._bell_of(subscriber._ring_reader).wait()
         self._in_a_row += 1
         return item
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from arclyd.client.allowance import Allowance
 from arclyd.client.attachment import REASONS, Attachment
 from arclyd.client.exchange import socket_path
-from arclyd.client.selection import ring_start, track_mask, tracks_of
+from arclyd.client.selection import ALL_TRACKS, ring_start, track_mask, tracks_of
+from arclyd.client.unseen import UnseenReader
 from arclyd.control.keys import parse_key
 from arclyd.errors import EndOfStream, RequestRefused
-from arclyd.ring._ring import CLOSED_ENDED, CLOSED_REFUSED, CLOSED_SUPERSEDED, Frame, Gap, Reader
+from arclyd.ring._ring import CLOSED_ENDED, CLOSED_REFUSED, CLOSED_SUPERSEDED, STATE_NEW, Frame, Gap, Reader
 
 if TYPE_CHECKING:
     import os
@@ -225,6 +226,11 @@ class Subscriber:
         """The reader is at the end of its region, and another one goes on."""
         return self._reader.closed == CLOSED_SUPERSEDED
 
+    @property
+    def _ring_reader(self) -> Reader:
+        """What an event loop can wait on."""
+        return self._reader if isinstance(self._reader, Reader) else self._reader.reader
+
     def _follow_within(self, seconds: float) -> None:
         """Go on in that other region, if it is there in time."""
         self._follow(self._reader, time.monotonic() + seconds)
@@ -295,7 +301,7 @@ class Subscriber:
             raise EndOfStream(reason, self.key)
         return deadline is None or time.monotonic() < deadline  # woken for nothing: another thread has gone on
 
-    def _follow(self, old: Reader, deadline: float | None) -> bool:
+    def _follow(self, old: Reader | UnseenReader, deadline: float | None) -> bool:
         """Go on in the region that took over from ``old``'s, at the sequence where that ended."""
         with self._moving:  # the first of several threads goes, the others find it done
             return old is not self._reader or self._move(deadline)
@@ -316,10 +322,18 @@ class Subscriber:
         return True
 
     def _read(self, region: Region, start: tuple[str, int]) -> None:
-        mask = track_mask(region, self._wanted)
+        unseen = region.state == STATE_NEW and any(isinstance(one, str) for one in self._wanted or ())
+        mask = ALL_TRACKS if unseen else track_mask(region, self._wanted)
+        reader = Reader(region, start, resync_oldest=self._resync_oldest, track_mask=mask, spin_ns=self._spin_ns)
+
+        def seen(stand_in: UnseenReader) -> None:
+            with self._moving:
+                if self._reader is stand_in:
+                    self._read(region, start)
+
         self._region = region
-        self._reader = Reader(region, start, resync_oldest=self._resync_oldest, track_mask=mask, spin_ns=self._spin_ns)
-        self._attachment.use(self._reader, region, self._lost_before, joins=start[0] != "seq")
+        self._reader: Reader | UnseenReader = UnseenReader(reader, region, seen) if unseen else reader
+        self._attachment.use(reader, region, self._lost_before, joins=start[0] != "seq")
 
     def _finish(self, reason: str) -> None:
         with self._ending:

@@ -14,6 +14,7 @@ from arclyd.control.keys import parse_key
 from arclyd.control.messages import Order, Publish, PublishGrant
 from arclyd.control.reports import Metadata
 from arclyd.daemon import adoption, metadata
+from arclyd.daemon.reservation import Reservations, Reserving
 from arclyd.daemon.stream import SECOND, Claim, Granted, Now, Party, Phase, Publisher, Stream
 from arclyd.daemon.streams import FLOOR_NS
 from arclyd.errors import AlreadyPublishing, ArclydError, RequestRefused
@@ -21,6 +22,8 @@ from arclyd.ring import _ring
 from arclyd.ring.region import RegionSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from arclyd.daemon.regions import Handle
     from arclyd.daemon.streams import Streams
 
@@ -39,6 +42,9 @@ class Claims:
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
+        self._reservations = Reservations(streams.store)
+        self._beginning: list[Claim] = []
+        """Claims of keys without a stream that wait for their region's memory."""
 
     def publish(
         self, party: Party, token: int, request: Publish, now: Now, offered: tuple[int, ...] = ()
@@ -51,6 +57,14 @@ class Claims:
             InvalidKey, RequestRefused, AlreadyPublishing, PublisherLimit, MemoryBudget, NoSpace, RegionCorrupt.
         """
         claim = self._sound(party, token, request)
+        try:
+            return self._decide(claim, now, offered)
+        except Reserving:
+            self._beginning.append(claim)
+            return None
+
+    def _decide(self, claim: Claim, now: Now, offered: tuple[int, ...] = ()) -> Granted | None:
+        request, party = claim.request, claim.party
         stream = self._streams.find(request.key)
         if stream is not None:
             self._streams.look(stream, now)
@@ -88,13 +102,37 @@ class Claims:
 
     @property
     def waiting(self) -> bool:
-        """Some claim waits for an old writer."""
-        return any(stream.waiting is not None for stream in self._streams)
+        """Some claim waits: for an old writer, or for memory."""
+        return bool(self._beginning) or any(stream.waiting is not None for stream in self._streams)
+
+    def disconnect(self, conn: int) -> None:
+        """A control connection is gone, and with it what it claimed to begin."""
+        self._beginning = [claim for claim in self._beginning if claim.party.conn != conn]
 
     def settle(self, now: Now) -> list[Settled]:
         """Claims that waited and need wait no longer, with their answers."""
         settled: list[Settled] = list(self._streams.turned_away)
         self._streams.turned_away.clear()
+        settled += self._settle_beginning(now)
+        settled += self._settle_waiting(now)
+        waiting = (stream.waiting for stream in self._streams if stream.waiting is not None)
+        self._reservations.tend((*self._beginning, *waiting))
+        return settled
+
+    def _settle_beginning(self, now: Now) -> Iterator[Settled]:
+        beginning, self._beginning = self._beginning, []
+        for claim in beginning:
+            try:
+                granted = self._decide(claim, now)
+            except Reserving:
+                self._beginning.append(claim)
+            except ArclydError as error:
+                yield claim, error.with_traceback(None)
+            else:
+                if granted is not None:  # else it waits for a stream's old writer by now
+                    yield claim, granted
+
+    def _settle_waiting(self, now: Now) -> Iterator[Settled]:
         for stream in self._streams:
             claim = stream.waiting
             if claim is None:
@@ -103,11 +141,10 @@ class Claims:
                 granted = self._try(stream, claim, now)
             except ArclydError as error:
                 stream.waiting = None
-                settled.append((claim, error.with_traceback(None)))  # its frames hold the stream, and this list
+                yield claim, error.with_traceback(None)  # its frames hold the stream
             else:
                 if granted is not None:
-                    settled.append((claim, granted))
-        return settled
+                    yield claim, granted
 
     # ------------------------------------------------------------- decisions
 
@@ -163,6 +200,12 @@ class Claims:
 
     def _try(self, stream: Stream, claim: Claim, now: Now) -> Granted | None:
         """Grant a waiting claim if it can be now."""
+        try:
+            return self._try_now(stream, claim, now)
+        except Reserving:
+            return None
+
+    def _try_now(self, stream: Stream, claim: Claim, now: Now) -> Granted | None:
         self._streams.look(stream, now)
         if stream.phase is Phase.CLAIMED:  # it is not known yet who there is to replace
             return None
@@ -228,7 +271,8 @@ class Claims:
         except (ValueError, OverflowError) as error:
             raise RequestRefused(f"a ring of {ring_bytes} bytes and {slots} slots: {error}") from None
         self._streams.check_memory(needed, freed)
-        return self._streams.store.create(request.key, spec, sealed=app.hardened)
+        memory = self._reservations.take(claim, needed)
+        return self._streams.store.create(request.key, spec, sealed=app.hardened, memory=memory)
 
     def _grant(self, stream: Stream, claim: Claim, now: Now) -> Granted:
         handle = stream.handle

@@ -98,6 +98,7 @@ class Dispatcher:
         if caller.follower:
             self.streams.events.unfollow(caller.follower)
         self.attachments.disconnect(caller.party.conn, now)
+        self.claims.disconnect(caller.party.conn)
         self.streams.disconnect(caller.party.conn, now)
 
     def _note_refusal(self, party: Party, request: m.Request, subject: str, error: ArclydError, now: Now) -> None:

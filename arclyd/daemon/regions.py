@@ -8,6 +8,8 @@ Descriptors for others are opened afresh, so that the receiver alone holds the l
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -120,8 +122,13 @@ class Handle(Protocol):
 class Store(Protocol):
     """Where regions come from."""
 
-    def create(self, key: str, spec: region.RegionSpec, *, sealed: bool = False) -> Handle:
-        """A new, empty region; raises `NoSpace`."""
+    def create(
+        self, key: str, spec: region.RegionSpec, *, sealed: bool = False, memory: region.Memory | None = None
+    ) -> Handle:
+        """A new, empty region, of ``memory`` if that was reserved for it; raises `NoSpace`."""
+
+    def reserve(self, key: str, size: int, *, sealed: bool = False) -> Future[region.Memory]:
+        """Memory for `create`, without waiting for it."""
 
     def readmit(self, fd: int, key: str, region_id: str) -> Handle:
         """The sealed region that a publisher brings back; raises `RegionCorrupt`."""
@@ -264,17 +271,32 @@ class RingStore:
     def __init__(self, instance: str) -> None:
         self.instance = instance
 
-    def create(self, key: str, spec: region.RegionSpec, *, sealed: bool = False) -> RingHandle:
-        """A new, empty region; raises `NoSpace`."""
+    def create(
+        self, key: str, spec: region.RegionSpec, *, sealed: bool = False, memory: region.Memory | None = None
+    ) -> RingHandle:
+        """A new, empty region, of ``memory`` if that was reserved for it; raises `NoSpace`."""
         if sealed:
-            made, fd = region.create_sealed(self.instance, key, spec)
+            made, fd = region.create_sealed(self.instance, key, spec, memory)
             return RingHandle(made.name, fd)
-        made = region.create(self.instance, key, spec)
+        made = region.create(self.instance, key, spec, memory)
         try:
             return RingHandle(made.name, region.open_own(made.name))
         except BaseException:
             region.unlink(made.name)
             raise
+
+    def reserve(self, key: str, size: int, *, sealed: bool = False) -> Future[region.Memory]:
+        """Memory for `create`, reserved by a thread of its own."""
+        reserved: Future[region.Memory] = Future()
+
+        def work() -> None:
+            try:
+                reserved.set_result(region.Memory(self.instance, key, size, sealed=sealed))
+            except (ArclydError, OSError) as error:
+                reserved.set_exception(error.with_traceback(None))
+
+        threading.Thread(target=work, name="arclyd-reserve", daemon=True).start()
+        return reserved
 
     def readmit(self, fd: int, key: str, region_id: str) -> RingHandle:
         """The sealed region that a publisher brings back; ``fd`` stays the caller's.

@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 import struct
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,27 +77,60 @@ def region_name(instance: str, key: str, serial: str) -> str:
     return f"/{PREFIX}{instance}.{key.replace('/', '@')}.{serial}"
 
 
-def create(instance: str, key: str, spec: RegionSpec) -> RegionFile:
+class Memory:
+    """Memory reserved for a region of ``key``: ``size`` bytes behind ``fd``, given back unless a region is made of it.
+
+    Reserving is what takes long (a second for some GiB) and does not hold the interpreter's lock; `create` and
+    `create_sealed` of what is reserved take no longer than of a small one. ``sealed``: for `create_sealed`.
+
+    Raises:
+        NoSpace: shared memory can't hold it.
+    """
+
+    def __init__(self, instance: str, key: str, size: int, *, sealed: bool = False) -> None:
+        self.region_id = secrets.token_bytes(16)
+        self.name = region_name(instance, key, self.region_id[:4].hex())
+        self.size, self.sealed = size, sealed
+        if sealed and size > (available := _available_memory()):  # nothing like the size of /dev/shm would stop it
+            raise NoSpace(size, available, "memory")
+        self.fd = _memfd(self.name.lstrip("/")) if sealed else _named(self.name + _UNFINISHED)
+        self._give_back = weakref.finalize(self, _give_back, self.fd, None if sealed else self.name + _UNFINISHED)
+        try:
+            _reserve(self.fd, size)
+        except BaseException:
+            self._give_back()
+            raise
+
+    def keep(self) -> int:
+        """A region was made of it: the descriptor is the caller's."""
+        self._give_back.detach()
+        return self.fd
+
+
+def _named(name: str) -> int:
+    return int(posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=0o600).fd)
+
+
+def _give_back(fd: int, name: str | None) -> None:
+    os.close(fd)
+    if name is not None:
+        unlink(name)
+
+
+def create(instance: str, key: str, spec: RegionSpec, memory: Memory | None = None) -> RegionFile:
     """Make a region: memory reserved, formatted, then named; nobody ever sees half of one.
+
+    ``memory``: what was reserved for it, if anything was.
 
     Raises:
         NoSpace: shared memory can't hold it.
         ValueError: sizes out of range.
     """
-    size = spec.size
-    region_id = secrets.token_bytes(16)
-    name = region_name(instance, key, region_id[:4].hex())
-    memory = posix_ipc.SharedMemory(name + _UNFINISHED, posix_ipc.O_CREX, mode=0o600)
-    try:
-        _reserve(memory.fd, size)
-        _format(memory.fd, key, spec, region_id)
-        _path(name + _UNFINISHED).rename(_path(name))
-    except BaseException:
-        unlink(name + _UNFINISHED)
-        raise
-    finally:
-        memory.close_fd()
-    return RegionFile(name, key, region_id.hex(), size)
+    memory = memory or Memory(instance, key, spec.size)
+    _format(memory.fd, key, spec, memory.region_id)
+    _path(memory.name + _UNFINISHED).rename(_path(memory.name))
+    os.close(memory.keep())
+    return RegionFile(memory.name, key, memory.region_id.hex(), memory.size)
 
 
 # F_SEAL_WRITE would stop the writer there is, F_SEAL_FUTURE_WRITE the next one: a publisher that returns and a daemon
@@ -105,35 +139,26 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _MFD_NOEXEC_SEAL: Final = 0x0008  # linux/memfd.h, from 6.3 on; hosts may demand it (vm.memfd_noexec)
 
 
-def create_sealed(instance: str, key: str, spec: RegionSpec) -> tuple[RegionFile, int]:
+def create_sealed(instance: str, key: str, spec: RegionSpec, memory: Memory | None = None) -> tuple[RegionFile, int]:
     """Make a region without a name, whose size nobody can change; returns it with its one descriptor, read-write.
 
-    Only the user that made it can open it anew from a descriptor of it (mode 0600). Fails as `create` does.
+    Only the user that made it can open it anew from a descriptor of it (mode 0600). Otherwise as `create`.
     """
-    size = spec.size
-    region_id = secrets.token_bytes(16)
-    name = region_name(instance, key, region_id[:4].hex()).lstrip("/")
-    if size > (available := _available_memory()):  # nothing like the size of /dev/shm would stop it
-        raise NoSpace(size, available, "memory")
-    fd = _memfd(name)
-    try:
-        os.fchmod(fd, 0o600)
-        _reserve(fd, size)
-        _format(fd, key, spec, region_id)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(fd)
-        raise
-    return RegionFile(SEALED + name, key, region_id.hex(), size), fd
+    memory = memory or Memory(instance, key, spec.size, sealed=True)
+    _format(memory.fd, key, spec, memory.region_id)
+    fcntl.fcntl(memory.fd, fcntl.F_ADD_SEALS, _SEALS)
+    return RegionFile(SEALED + memory.name.lstrip("/"), key, memory.region_id.hex(), memory.size), memory.keep()
 
 
 def _memfd(name: str) -> int:
     try:
-        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | _MFD_NOEXEC_SEAL)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.fchmod(fd, 0o600)
+    return fd
 
 
 def _available_memory() -> int:

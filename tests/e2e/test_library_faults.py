@@ -177,7 +177,8 @@ def test_a_backup_stands_by_until_the_key_is_free(daemon: Daemon, spawn: Spawner
         wait_until(lambda: _adopted(control, backup.pid), what="the backup to publish")
 
 
-def test_a_hundred_processes_claim_one_key_and_one_wins(daemon: Daemon, spawn: Spawner) -> None:
+@pytest.mark.parametrize("ring_bytes", [1 << 20, 72 << 20], ids=["small", "reserved by a thread"])
+def test_a_hundred_processes_claim_one_key_and_one_wins(daemon: Daemon, spawn: Spawner, ring_bytes: int) -> None:
     # One interpreter, forked: a hundred starting at once would measure the imports of a hundred.
     crowd = """
         import os, sys
@@ -191,7 +192,7 @@ def test_a_hundred_processes_claim_one_key_and_one_wins(daemon: Daemon, spawn: S
                 os.close(go[1]); os.close(held[1])
                 os.read(go[0], 1)
                 try:
-                    pub = arclyd.Publisher("live/cam1", [arclyd.Track.data()], ring_bytes=1 << 20, slots=64)
+                    pub = arclyd.Publisher("live/cam1", [arclyd.Track.data()], ring_bytes=int(sys.argv[1]), slots=64)
                 except arclyd.AlreadyPublishing:
                     os.write(1, b"taken\\n")
                     os._exit(9)
@@ -205,9 +206,11 @@ def test_a_hundred_processes_claim_one_key_and_one_wins(daemon: Daemon, spawn: S
         os.close(held[1])
         print(sorted(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
     """
-    script = spawn(crowd)
+    script = spawn(crowd, ring_bytes)
     wait_until(lambda: len(script.lines) == 100, timeout=60, what="a hundred verdicts")
     assert sorted(script.lines) == ["taken"] * 99 + ["won"]
+    (region,) = daemon.regions()
+    assert not region.endswith(".new")
     script.say("enough")
     assert script.finish()[-1] == str([0] + [9] * 99)
 

@@ -49,8 +49,8 @@ def write_until_killed(name: str, published: memoryview[int], ready: int) -> NoR
         os._exit(1)
 
 
-def one_murder(name: str, published: memoryview[int], after: float) -> None:
-    """Fork a writer and kill it ``after`` seconds from its claim."""
+def one_murder(name: str, published: memoryview[int], frames: int, after: float) -> None:
+    """Fork a writer and kill it ``after`` seconds from when it has published so many frames since its claim."""
     ready, told = os.pipe()
     child = os.fork()
     if child == 0:
@@ -58,6 +58,9 @@ def one_murder(name: str, published: memoryview[int], after: float) -> None:
     os.close(told)
     assert os.read(ready, 1) == b"x", "the writer failed to claim"
     os.close(ready)
+    enough = published[0] + frames
+    while published[0] < enough:
+        pass
     deadline = time.monotonic() + after
     while time.monotonic() < deadline:
         pass
@@ -92,7 +95,7 @@ def main(name: str, rounds: int, seed: int) -> dict[str, int]:
     attached, dice, published, joined = attach(name), random.Random(seed), memoryview(mmap.mmap(-1, 8)).cast("Q"), 0
     witness, watermark, unreturned = Witness(attached), 0, 0
     for number in range(1, rounds + 1):
-        one_murder(name, published, dice.choice((0, 0.0001, 0.001, 0.004)) * dice.random())
+        one_murder(name, published, dice.randrange(dice.choice((1, 4, 40, 400))), 0.0002 * dice.random())
         fd = region.open_readonly(name)
         assert not region.lock_held(fd), "the killed writer's lock is still held"
         os.close(fd)

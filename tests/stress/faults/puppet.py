@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.stress.faults.points import Points
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Puppet:

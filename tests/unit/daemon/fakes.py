@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -120,8 +121,13 @@ class FakeHandle:
 class FakeStore:
     room: int = 1 << 40
     made: list[FakeHandle] = field(default_factory=list)
+    reserving: list[Future[str]] = field(default_factory=list)
 
-    def create(self, key: str, spec: RegionSpec, *, sealed: bool = False) -> FakeHandle:
+    def reserve(self, key: str, size: int, *, sealed: bool = False) -> Future[str]:
+        self.reserving.append(Future())
+        return self.reserving[-1]
+
+    def create(self, key: str, spec: RegionSpec, *, sealed: bool = False, memory: str | None = None) -> FakeHandle:
         if spec.ring_bytes > self.room:
             raise NoSpace(spec.ring_bytes, self.room)
         handle = FakeHandle(key, spec, f"region{len(self.made)}", is_sealed=sealed)

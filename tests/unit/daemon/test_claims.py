@@ -163,7 +163,7 @@ def test_the_next_publisher_re_claims_the_region_and_sequences_go_on() -> None:
     assert world.kinds[-1] == "publish_resumed"
 
 
-@pytest.mark.parametrize("more", [{"tracks": (VIDEO, AUDIO)}, {"ring_bytes": 64 << 20}, {"slots": 1 << 14}])
+@pytest.mark.parametrize("more", [{"tracks": (VIDEO, AUDIO)}, {"ring_bytes": 48 << 20}, {"slots": 1 << 14}])
 def test_other_tracks_or_a_larger_ring_get_a_region_that_succeeds_the_old(more: dict[str, object]) -> None:
     world = World()
     old = begin(world)
@@ -180,6 +180,66 @@ def test_other_tracks_or_a_larger_ring_get_a_region_that_succeeds_the_old(more: 
     assert new.subscribers == 1, "readers on their way over are still counted"
     world.streams.tick(at(5))
     assert new.subscribers == 0
+
+
+LARGE = {"ring_bytes": 1 << 30}
+
+
+def test_large_regions_are_reserved_aside_and_of_a_hundred_claims_one_wins() -> None:
+    world = World()
+    claims = Claims(world.streams)
+    for conn in range(1, 101):
+        assert claims.publish(party(conn), conn, claim_of(**LARGE), at(0)) is None
+    assert claims.publish(party(200), 200, claim_of("live/small"), at(0)) is not None
+    assert claims.settle(at(0.1)) == []
+    assert claims.waiting
+    assert len(world.store.reserving) == 1, "memory for more than one claim at a time"
+    assert world.store.made[0].key == "live/small"
+    world.store.reserving[0].set_result("memory")
+    answers = {claim.token: answer for claim, answer in claims.settle(at(0.2))}
+    assert isinstance(answers.pop(1), Granted)
+    assert len(answers) == 99
+    assert all(isinstance(answer, AlreadyPublishing) for answer in answers.values())
+    assert (claims.waiting, len(world.store.reserving), len(world.store.made)) == (False, 1, 2)
+
+
+def test_large_regions_of_several_keys_are_reserved_one_after_the_other() -> None:
+    world = World()
+    claims = Claims(world.streams)
+    for conn in (1, 2, 3):
+        assert claims.publish(party(conn), conn, claim_of(f"live/{conn}", **LARGE), at(0)) is None
+    claims.disconnect(1)  # what is being reserved for it is given back, and only then the next is begun
+    assert claims.settle(at(0.1)) == claims.settle(at(0.2)) == []
+    assert len(world.store.reserving) == 1
+    world.store.reserving[0].set_result("memory")
+    assert claims.settle(at(0.3)) == claims.settle(at(0.4)) == []
+    assert len(world.store.reserving) == 2
+    world.store.reserving[1].set_result("memory")
+    ((claim, answer),) = claims.settle(at(0.5))
+    assert (claim.token, type(answer)) == (2, Granted)
+    assert len(world.store.reserving) == 3
+    world.store.reserving[2].set_exception(NoSpace(1 << 30, 1))
+    ((claim, answer),) = claims.settle(at(0.6))
+    assert (claim.token, type(answer)) == (3, NoSpace)
+    assert [handle.key for handle in world.store.made] == ["live/2"]
+    assert not claims.waiting
+
+
+def test_a_large_region_that_succeeds_another_is_reserved_aside_too() -> None:
+    world = World()
+    claims = Claims(world.streams)
+    old = begin(world)
+    old.locked = False
+    world.streams.disconnect(1, at(1))
+    assert claims.publish(party(2), 7, claim_of(**LARGE), at(2)) is None
+    assert (claims.settle(at(2.1)), old.closed) == ([], None)
+    with pytest.raises(AlreadyPublishing):
+        claims.publish(party(3), 8, claim_of(), at(2.2))
+    world.store.reserving[0].set_result("memory")
+    ((claim, granted),) = claims.settle(at(2.3))
+    assert isinstance(granted, Granted)
+    assert (claim.token, old.closed, granted.handle.base_seq) == (7, _ring.CLOSED_SUPERSEDED, old.head)  # type: ignore[union-attr]
+    assert not claims.waiting
 
 
 def test_replace_orders_the_old_publisher_off_and_waits_for_its_lock() -> None:
