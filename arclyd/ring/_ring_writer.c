@@ -328,7 +328,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 static void writer_dealloc(WriterObject *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     Py_XDECREF(self->refusal);
-    Py_XDECREF(self->region);
+    Py_XDECREF((PyObject *)self->region);
     PyObject_Free(self);
     Py_DECREF(type);
 }
