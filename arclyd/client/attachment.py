@@ -77,10 +77,11 @@ class Attachment:
 
         ``lost_before``: frames lost on regions before it. ``joins``: it starts at a join point, and can't without.
         """
-        self._reading = region
         self._lost_before = lost_before
-        self._reader = reader
+        self._reader, self._reading = reader, region
         self._joins = joins
+        if region is not self._newest:  # superseded already, before this reader of it was there to be told
+            _send_on(reader, region)
         if self._stuck(reader):
             self._link.post(RequestKeyframe(self._key))
 
@@ -173,9 +174,10 @@ class Attachment:
             return
         self._region_id = region_id
         self._newest = region
+        reader, reading = self._reader, self._reading  # as it is before its thread takes the new region
         self._successors.put(region)
-        if self._reader is not None and not self._reading.closed:  # nobody is left to close it
-            self._reader.kick(CLOSED_SUPERSEDED)
+        if reader is not None and reading is not region:
+            _send_on(reader, reading)
 
     def _is_orphan(self) -> bool:
         """The region is sealed and its writer gone, and the daemon does not know it: so nobody ever will."""
@@ -220,3 +222,9 @@ def _map(fds: tuple[int, ...]) -> tuple[Region, int]:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _send_on(reader: Reader, region: Region) -> None:
+    """Have ``reader`` of ``region`` go on to the next, if nobody was left to close this one."""
+    if not region.closed:
+        reader.kick(CLOSED_SUPERSEDED)

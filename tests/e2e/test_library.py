@@ -339,6 +339,26 @@ def test_a_reader_by_kind_follows_before_the_next_publisher_has_said_what_tracks
             assert (sub.dropped, early.dropped) == (0, 0)
 
 
+def test_a_reader_that_takes_the_next_region_at_once_is_not_sent_on_from_it(daemon: Daemon) -> None:
+    class Eager:
+        """Reads on before the thread that handed the region over has done anything else."""
+
+        def put(self, region: Region) -> None:
+            sub._read(region, ("seq", sub._reader.cursor))
+
+    old = publisher()
+    with arclyd.Subscriber(KEY, start=0) as sub:
+        sub._attachment._successors = Eager()  # type: ignore[assignment] # stands in for the queue
+        old.publish(0, b"x", pts=0, keyframe=True)
+        assert sub.recv(timeout=20).seq == 0
+        first = sub._region
+        with arclyd.Publisher(KEY, [SOUND], on_taken="replace") as new:
+            wait_until(lambda: sub._region is not first, what="the reader on the new region")
+            for n in range(100):
+                new.publish(0, b"y", pts=n, keyframe=True)
+            assert [sub.recv(timeout=20).seq for _ in range(100)] == list(range(1, 101))
+
+
 def test_a_reader_by_kind_ends_though_its_stream_never_began(daemon: Daemon) -> None:
     exchange, _ = claim_slowly(daemon, [SOUND])
     with closing(exchange), arclyd.Subscriber(KEY, tracks=["audio"]) as sub, arclyd.connect() as control:
