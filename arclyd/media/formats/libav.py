@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 FRAGMENTED: Final[Mapping[str, str]] = MappingProxyType({"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+FRAGMENT_US: Final = 1_000_000
+"""Longest fragment of a file that grows, in microseconds: what a killed process loses of a stream at most."""
+CLUSTER_MS: Final = 1000
+"""The same for Matroska's clusters, in milliseconds."""
 
 
 def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
@@ -37,8 +41,9 @@ def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutp
 
 
 def open_mkv(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
-    """Matroska."""
-    return LibavOutput(sink, "matroska", tracks, seekable=seekable)
+    """Matroska, in clusters of a second."""
+    options = {"cluster_time_limit": str(CLUSTER_MS)}
+    return LibavOutput(sink, "matroska", tracks, seekable=seekable, options=options)
 
 
 def open_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
@@ -49,6 +54,18 @@ def open_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOut
     """
     whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
     return LibavOutput(sink, "mp4", tracks, seekable=seekable, options=NO_OPTIONS if whole else FRAGMENTED)
+
+
+def open_growing_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
+    """MP4 that plays at every moment: fragments of a keyframe or a second each.
+
+    Where the sink can go back, closing it adds the index of a whole file and leaves every byte of media where it is
+    (FFmpeg's ``hybrid_fragmented``); VP9 stays in fragments (see `open_mp4`).
+    """
+    whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
+    flags = FRAGMENTED["movflags"] + ("+hybrid_fragmented" if whole else "")
+    options = {"movflags": flags, "frag_duration": str(FRAGMENT_US)}
+    return LibavOutput(sink, "mp4", tracks, seekable=whole, options=options)
 
 
 class LibavOutput:
@@ -71,7 +88,9 @@ class LibavOutput:
         self._time_bases = [track.time_base for track in tracks]
         target = sink if seekable else WriteOnly(sink)
         with _translated(name), _template(init_segment(tracks)) as template:
-            self._container: OutputContainer = av.open(target, "w", format=name, options=dict(options))
+            # Flushed, so that what a call has completed is in the sink when it returns.
+            options = {"flush_packets": "1", **options}
+            self._container: OutputContainer = av.open(target, "w", format=name, options=options)
             self._streams: list[Stream] = [
                 self._container.add_stream_from_template(stream, opaque=True) for stream in template.streams
             ]
