@@ -31,7 +31,10 @@ RATE = 48000
 ENCODERS = {
     "h264": ("libx264", {"g": "25", "bf": "0", "preset": "ultrafast", "sc_threshold": "0"}),
     "h264-b": ("libx264", {"g": "25", "bf": "3", "preset": "fast", "sc_threshold": "0", "threads": "1"}),
-    "hevc": ("libx265", {"preset": "ultrafast", "x265-params": "keyint=25:min-keyint=25:scenecut=0:log-level=none"}),
+    "hevc": (
+        "libx265",
+        {"preset": "ultrafast", "x265-params": "keyint=25:min-keyint=25:scenecut=0:info=0:log-level=none"},
+    ),
     "av1": ("libsvtav1", {"g": "25", "preset": "12"}),
     "vp9": ("libvpx-vp9", {"g": "25", "deadline": "realtime", "cpu-used": "8"}),
 }

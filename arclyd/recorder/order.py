@@ -7,7 +7,7 @@ publisher interleaved them.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +26,8 @@ class Unit:
     """A frame copied out of the ring and placed on the stream's continuous line of time.
 
     ``pts``, ``dts``, ``duration`` in the time base of its track; ``at`` and ``end`` are its decoding time and the
-    end of it in seconds. ``starts``: a file can begin with it. ``wall_ns``: Unix time at which it was published.
+    end of it in seconds. ``starts``: a file can begin with it; ``beside`` then are the other tracks that have frames
+    to follow. ``wall_ns``: Unix time at which it was published.
     """
 
     track: int
@@ -41,6 +42,7 @@ class Unit:
     seq: int
     epoch: int
     wall_ns: int
+    beside: frozenset[int] = frozenset()
 
 
 class DecodingOrder:
@@ -76,7 +78,10 @@ class DecodingOrder:
 
     def _pop(self) -> Unit:
         self._held -= 1
-        return self._first().popleft()
+        unit = self._first().popleft()
+        if not unit.starts:
+            return unit
+        return replace(unit, beside=frozenset(track for track, queue in self._queues.items() if queue))
 
     def _first(self) -> deque[Unit]:
         """The queue whose turn it is; at one time, what a file can begin with goes first."""

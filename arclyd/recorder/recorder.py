@@ -107,8 +107,8 @@ class Recorder:
 
     def _unit(self, unit: Unit) -> None:
         if unit.starts:
-            if self._segment is not None and self._is_due(self._segment, unit):
-                self.end("split")
+            if self._segment is not None and (why := self._due(self._segment, unit)):
+                self.end(why)
             if self._segment is None:
                 self._begin(unit)
         segment = self._segment
@@ -129,11 +129,14 @@ class Recorder:
             self._resumed(segment, self._refusal)
         self._show(segment, len(unit.payload))
 
-    def _is_due(self, segment: Segment, unit: Unit) -> bool:
+    def _due(self, segment: Segment, unit: Unit) -> str:
+        """Why the file at hand ends before ``unit``; empty: it does not."""
         rules = self._rules
         if rules.seconds is not None and unit.at - segment.start >= rules.seconds:
-            return True
-        return rules.bytes is not None and segment.next_bytes > rules.bytes
+            return "split"
+        if rules.bytes is not None and segment.next_bytes > rules.bytes:
+            return "split"
+        return "tracks" if segment.lacks_track else ""
 
     def _lost(self, missed: int) -> None:
         self._status.missed += missed
@@ -151,8 +154,11 @@ class Recorder:
         when = datetime.fromtimestamp(unit.wall_ns / 1e9, tz=UTC)
         when = when if rules.utc else when.astimezone()
         path = rules.template.path(self._key, when, number=self._number + 1, epoch=unit.epoch)
+        # A header names the tracks there are: some containers wait for the first frame of each.
+        here = unit.beside | {unit.track}
+        tracks = {number: track for number, track in self._header.tracks.items() if number in here}
         try:
-            self._segment = segment = Segment(DiskFile(path), rules.container, self._header.tracks, unit)
+            self._segment = segment = Segment(DiskFile(path), rules.container, tracks, unit)
         except OSError as error:
             self._refuse(error, None)
             return

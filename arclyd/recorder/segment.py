@@ -57,6 +57,8 @@ class Segment:
         self.path = file.path
         self.start = self.end = first.at
         self.last_seq = first.seq
+        self.lacks_track = False
+        """A track has begun that is not in the file's header."""
         self.frames = 0
         """Frames whose bytes the file has."""
         try:
@@ -93,12 +95,15 @@ class Segment:
         return self.bytes + self.largest_group
 
     def write(self, unit: Unit) -> None:
-        """Write one unit; a picture that can't be decoded is left out.
+        """Write one unit; a picture that can't be decoded is left out, and so is a track that began too late.
 
         Raises:
             MediaError: the container refuses it, and goes on.
             OSError: the disk is full or fails. Nothing is written any more; the file plays up to there.
         """
+        if unit.track not in self._places:
+            self.lacks_track = True
+            return
         if unit.track in self._awaiting_key:
             if not unit.keyframe:
                 return

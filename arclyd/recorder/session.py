@@ -28,6 +28,9 @@ RETRY_SECONDS: Final = 1.0
 OLDEST_NS: Final = 86_400 * 1_000_000_000
 """An age of a frame that no ring holds: whoever wrote it down is wrong."""
 
+OVER: Final = frozenset({"ended", "publisher_gone", "reaped"})
+"""Ends of a stream: the next one of its key is another one, recorded from its first frame on."""
+
 LAST_WORDS: Final = frozenset({"kicked", "refused"})
 """Ends after which a stream is not waited for: somebody decided so."""
 
@@ -112,6 +115,8 @@ class Session:
             self._report.count(self.key, f"can't attach, {{}} times: {error}", 1)
             self._stop.wait(RETRY_SECONDS)
             return True
+        if reason in OVER:
+            self._start = "oldest"
         if reason in LAST_WORDS:
             raise EndOfStream(reason, self.key)
         return not self._stop.is_set()

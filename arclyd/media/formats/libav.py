@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from io import BytesIO
+from math import lcm
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -60,12 +61,20 @@ def open_growing_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> 
     """MP4 that plays at every moment: fragments of a keyframe or a second each.
 
     Where the sink can go back, closing it adds the index of a whole file and leaves every byte of media where it is
-    (FFmpeg's ``hybrid_fragmented``); VP9 stays in fragments (see `open_mp4`).
+    (FFmpeg's ``hybrid_fragmented``); VP9 stays in fragments (see `open_mp4`). Nothing is written before every track
+    has had a frame: then the header says when each of them begins (``delay_moov``), which FFmpeg else forgets.
     """
     whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
-    flags = FRAGMENTED["movflags"] + ("+hybrid_fragmented" if whole else "")
-    options = {"movflags": flags, "frag_duration": str(FRAGMENT_US)}
+    flags = "frag_keyframe+default_base_moof+delay_moov" + ("+hybrid_fragmented" if whole else "")
+    options = {"movflags": flags, "frag_duration": str(FRAGMENT_US), "movie_timescale": str(_movie_timescale(tracks))}
     return LibavOutput(sink, "mp4", tracks, seekable=whole, options=options)
+
+
+def _movie_timescale(tracks: Sequence[Track]) -> int:
+    """Units per second in which every track's beginning is exact, where FFmpeg's 31 bits have room for it."""
+    scales = [track.time_base.denominator for track in tracks]
+    exact = lcm(*scales)
+    return exact if exact < 1 << 31 else max(scales)
 
 
 class LibavOutput:
