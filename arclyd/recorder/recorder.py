@@ -125,9 +125,10 @@ class Recorder:
             self._refuse(error, segment)
         except (MediaError, OverflowError) as error:
             self._report.count(self._key, f"{{}} frames left out: {error}", 1)
-        if self._refusal is not None and segment.frames:
-            self._resumed(segment, self._refusal)
-        self._show(segment, len(unit.payload))
+        else:
+            if self._refusal is not None and segment.frames:
+                self._resumed(segment, self._refusal)
+            self._show(segment, len(unit.payload))
 
     def _due(self, segment: Segment, unit: Unit) -> str:
         """Why the file at hand ends before ``unit``; empty: it does not."""
@@ -234,6 +235,8 @@ class Recorder:
                 self._index.save(self._unsaved[0])
                 self._unsaved.pop(0)
         except OSError as error:
+            if error.errno in FULL:
+                return  # it lies where the recordings do, of which that is told
             self._report.count(self._key, f"the index did not take {{}} rows yet: {error.strerror}", len(self._unsaved))
 
     def _forget(self, row: Recording) -> None:

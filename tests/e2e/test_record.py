@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import signal
-import subprocess
-import sys
-from contextlib import closing
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import arclyd
-from arclyd.ingest.file.source import open_file
 from tests.clips import clip, publish
+from tests.recording import ARCLYD, KEY, decodes, files, index, over, read, stop, writing
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -25,76 +20,8 @@ if TYPE_CHECKING:
     from tests.clips import Clip, Sample
     from tests.daemon import Daemon, Script, Spawner
 
-KEY = "live/cam"
-ARCLYD = """
-    import sys
-    from arclyd.cli import main
-    sys.exit(main())
-"""
 RATE = Fraction(1, 90_000)
 """Timestamps of MPEG-TS; the others keep those of the source, but for Matroska's milliseconds."""
-
-
-@pytest.fixture
-def record(spawn: Spawner, tmp_path: Path) -> Callable[..., Script]:
-    """Starts a recorder of the stream; its files are ``rec/N.EXTENSION``."""
-
-    def start(*options: object, extension: str = "mp4", key: str = KEY) -> Script:
-        output = tmp_path / "rec" / f"{{number}}.{extension}"
-        return spawn(ARCLYD, "record", key, "-o", output, *options, name="record")
-
-    return start
-
-
-def files(folder: Path) -> list[Path]:
-    """The recordings in the order they were begun."""
-    return sorted((folder / "rec").glob("*.[tm]*"), key=lambda path: [int(part) for part in path.stem.split("-")])
-
-
-def index(folder: Path) -> list[dict[str, Any]]:
-    """What `arclyd recordings` says."""
-    command = [sys.executable, "-m", "arclyd", "recordings", str(folder / "rec"), "--json"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def writing(recorder: Script, number: int = 1) -> None:
-    """Until it has begun so many files."""
-    wait_until(lambda: recorder.errors.count(": writing ") >= number, what=f"file {number}")
-
-
-def over(recorder: Script, number: int = 1) -> None:
-    """Until it has read a stream to its end, so many times."""
-    wait_until(lambda: recorder.errors.count("the stream is over: ended") == number, what="the end of the stream")
-
-
-def stop(script: Script) -> None:
-    """SIGTERM, which must be a success."""
-    script.signal(signal.SIGTERM)
-    script.finish()
-
-
-def decodes(path: Path) -> dict[str, int]:
-    """How many pictures and sounds ffmpeg decodes, which must not say a word."""
-    command = ["ffmpeg", "-nostdin", "-v", "warning", "-i", str(path), "-map", "0", "-f", "framemd5", "-"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
-    kinds = [line.split() for line in done.stdout.splitlines() if line.startswith("#media_type")]
-    names = {words[1].rstrip(":"): words[2] for words in kinds}
-    numbers = [line.partition(",")[0] for line in done.stdout.splitlines() if not line.startswith("#")]
-    return {kind: numbers.count(number) for number, kind in names.items()}
-
-
-def read(path: Path) -> Clip:
-    """A recording's access units in the model's own form."""
-    from tests.clips import Clip, Sample  # noqa: PLC0415 - here only
-
-    with closing(open_file(str(path))) as source:
-        samples = tuple(
-            Sample(unit.track, bytes(unit.payload), unit.pts or 0, unit.dts or 0, unit.duration, unit.keyframe)
-            for unit in source.units()
-        )
-        return Clip(tuple(source.tracks), samples)
 
 
 def digests(samples: Iterable[Sample]) -> list[str]:
