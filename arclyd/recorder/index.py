@@ -108,18 +108,27 @@ class Index:
 
     def recordings(self, keys: Collection[str] = ()) -> list[Recording]:
         """The files of these streams (none named: of all), oldest first."""
-        marks = ", ".join("?" * len(keys))
-        where = f" WHERE key IN ({marks})" if keys else ""
+        return self._find(keys)
+
+    def unfinished(self, keys: Collection[str] = ()) -> list[Recording]:
+        """Those that are being written, or whose recorder was killed."""
+        return self._find(keys, "ended = ''")
+
+    def ended_before(self, time_ms: int, keys: Collection[str] = ()) -> list[Recording]:
+        """Those that ended before a time in Unix milliseconds."""
+        return self._find(keys, "ended != '' AND ended_ms < ?", time_ms)
+
+    def total_bytes(self, keys: Collection[str] = ()) -> int:
+        """Size of all that ended."""
+        where, values = _condition(keys)
         with self._transaction() as database:
-            rows = database.execute(f"{_LIST}{where} ORDER BY started_ms, file", tuple(keys)).fetchall()
-        return [Recording(*row) for row in rows]
+            (total,) = database.execute(f"SELECT SUM(bytes) FROM recordings{where}", values).fetchone()  # noqa: S608 - question marks
+        return total or 0
 
     def settle(self, keys: Collection[str] = ()) -> list[Recording]:
         """End the rows whose recorder was killed; returns what they say now. Where there is no file the row goes."""
         settled = []
-        for recording in self.recordings(keys):
-            if recording.ended:
-                continue
+        for recording in self.unfinished(keys):
             path = self.locate(recording)
             try:
                 if is_growing(path):
@@ -133,6 +142,12 @@ class Index:
             self.save(done)
             settled.append(done)
         return settled
+
+    def _find(self, keys: Collection[str], more: str = "", *values: int) -> list[Recording]:
+        where, of_keys = _condition(keys, more)
+        with self._transaction() as database:
+            rows = database.execute(f"{_LIST}{where} ORDER BY started_ms, file", (*of_keys, *values)).fetchall()
+        return [Recording(*row) for row in rows]
 
     def name(self, path: Path) -> str:
         """A file as a row names it."""
@@ -161,3 +176,10 @@ class Index:
         except sqlite3.Error as error:
             full = error.sqlite_errorcode == sqlite3.SQLITE_FULL if hasattr(error, "sqlite_errorcode") else False
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(self.path)) from error
+
+
+def _condition(keys: Collection[str], more: str = "") -> tuple[str, tuple[str, ...]]:
+    """A WHERE clause for these streams and whatever ``more`` says, and its first values."""
+    of_keys = f"key IN ({', '.join('?' * len(keys))})" if keys else ""
+    both = " AND ".join(filter(None, (of_keys, more)))
+    return (f" WHERE {both}" if both else ""), tuple(keys)

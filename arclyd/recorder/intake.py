@@ -44,7 +44,7 @@ class StreamFrame(MediaFrame, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the units from here on are units of; no file may go on past it.
+    """What the units from here on are units of; no file may go on past it. Without ``tracks`` there are no units.
 
     ``left_out``: tracks the container can't hold, or that have no configuration yet.
     """
@@ -145,6 +145,8 @@ class Intake:
             yield from self._configure(frame.track, payload)
         elif frame.track in self._kept:
             yield from self._place(frame, payload)
+        elif not self._kept:
+            yield from self._head()
 
     def drain(self) -> Iterator[Item]:
         """What is held: no frame comes after it."""
@@ -167,10 +169,7 @@ class Intake:
         if self._split and frame.track == self._lead and (placed.jumped or frame.discontinuity):
             yield from self._order.drain()
             yield Break("discontinuity")
-        if self._header_due:
-            self._header_due = False
-            left_out = tuple(track for number, track in self._tracks.items() if number not in self._kept)
-            yield Header(self._kept, left_out)
+        yield from self._head()
         unit = Unit(
             track=frame.track,
             pts=placed.pts,
@@ -186,3 +185,9 @@ class Intake:
             wall_ns=self._wall_ns(frame),
         )
         yield from self._order.put(unit)
+
+    def _head(self) -> Iterator[Item]:
+        if self._header_due:
+            self._header_due = False
+            left_out = tuple(track for number, track in self._tracks.items() if number not in self._kept)
+            yield Header(self._kept, left_out)

@@ -86,8 +86,11 @@ class Recorder:
                 self._lost(missed)
             case Break(reason):
                 self.end(reason)
-            case Header():
+            case Header(tracks, left_out):
                 self._header, self._unholdable = item, False
+                if not tracks:
+                    names = ", ".join(track.codec.label for track in left_out)
+                    self._report.warn(self._key, f"not recorded: {self._rules.container.name} can't hold {names}")
 
     def end(self, reason: str) -> None:
         """Complete the file at hand, if there is one; ``reason`` in a word."""

@@ -37,6 +37,8 @@ class Retention:
         self._keys = keys
         self._root = root.absolute()
         self._say = say
+        self._in_vain = -1
+        """Bytes the index tells of, where the files were found to take less: not looked at until that changes."""
 
     def sweep(self, now_ms: int) -> None:
         """Delete what is over the limits.
@@ -47,25 +49,23 @@ class Retention:
         if self._limits == Limits():
             return
         self._index.settle(self._keys)
-        recordings = self._index.recordings(self._keys)
-        self._by_age(recordings, now_ms)
-        self._by_size()
-
-    def _by_age(self, recordings: list[Recording], now_ms: int) -> None:
-        if self._limits.seconds is None:
-            return
-        oldest_ms = now_ms - self._limits.seconds * 1000
-        for recording in recordings:
-            if recording.ended and recording.ended_ms < oldest_ms:
+        if self._limits.seconds is not None:
+            for recording in self._index.ended_before(now_ms - int(self._limits.seconds * 1000), self._keys):
                 self._delete(recording)
+        if self._limits.bytes is not None:
+            self._by_size(self._limits.bytes)
 
-    def _by_size(self) -> None:
-        limit = self._limits.bytes
-        if limit is None:
+    def _by_size(self, limit: int) -> None:
+        growing = sum(self._size(recording) for recording in self._index.unfinished(self._keys))
+        told = self._index.total_bytes(self._keys)
+        if told + growing <= limit or told == self._in_vain:
             return
-        sizes = {recording: self._size(recording) for recording in self._index.recordings(self._keys)}
-        total = sum(sizes.values())
-        for recording, size in sizes.items():
+        sizes = [(recording, self._size(recording)) for recording in self._index.recordings(self._keys)]
+        total = sum(size for _, size in sizes)
+        if total <= limit:
+            self._in_vain = told
+            return
+        for recording, size in sizes:
             if total <= limit:
                 return
             if recording.ended:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import os
     import threading
 
-    from arclyd import Frame
+    from arclyd import Control, Frame
     from arclyd.recorder.intake import StreamFrame
     from arclyd.recorder.recorder import Recorder, Rules
     from arclyd.recorder.report import Report
@@ -54,7 +54,7 @@ class Session:
         socket: str | os.PathLike[str] | None,
     ) -> None:
         self.key = key
-        self.error: ArclydError | None = None
+        self.error: Exception | None = None
         """Why it ended before it was stopped."""
         self._recorder = recorder
         self._rules = rules
@@ -68,9 +68,9 @@ class Session:
         try:
             while self._wait_for_stream() and self._record():
                 pass
-        except ArclydError as error:
+        except Exception as error:  # a fault here is the command's to tell of, and no other stream's
             self.error = error
-            self._report.warn(self.key, str(error))
+            self._report.warn(self.key, f"not recorded any more: {error}")
 
     # ---------------------------------------------------------------- waiting
 
@@ -81,18 +81,22 @@ class Session:
             try:
                 with arclyd.connect(self._socket, name="record") as control:
                     while not self._stop.is_set():
-                        try:
-                            control.info(self.key)
-                        except StreamNotFound:
-                            told = self._tell_waiting(told, "waiting for the stream")
-                            self._start = "oldest"
-                            self._stop.wait(LOOK_SECONDS)
-                        else:
+                        if self._is_there(control):
                             return True
+                        told = self._tell_waiting(told, "waiting for the stream")
+                        self._start = "oldest"
+                        self._stop.wait(LOOK_SECONDS)
             except (DaemonUnavailable, ProtocolError) as error:
                 told = self._tell_waiting(told, f"waiting: {error}")
                 self._stop.wait(RETRY_SECONDS)
         return False
+
+    def _is_there(self, control: Control) -> bool:
+        """A stream that has ended may be known for a moment longer: it is recorded already."""
+        try:
+            return "ended" not in control.info(self.key).state
+        except StreamNotFound:
+            return False
 
     def _tell_waiting(self, told: str, text: str) -> str:
         if text != told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -89,24 +90,32 @@ def test_a_recording_is_the_stream(
     assert row["bytes"] == path.stat().st_size
 
 
-@pytest.mark.parametrize("extension", ["mp4", "ts", "mkv"])
+@pytest.mark.parametrize(
+    ("extension", "late"), [("mp4", Fraction(0)), ("ts", Fraction(3, 10)), ("mkv", Fraction(-3, 10))]
+)
 def test_files_are_cut_at_keyframes_and_every_frame_is_in_one(
-    daemon: Daemon, record: Callable[..., Script], tmp_path: Path, extension: str
+    daemon: Daemon, record: Callable[..., Script], tmp_path: Path, extension: str, late: Fraction
 ) -> None:
+    """Also where the sound is published so many seconds later, or earlier, than the picture."""
     source = clip("h264-b", "aac")
+
+    def turn(sample: Sample) -> Fraction:
+        return sample.dts * source.tracks[sample.track].time_base + (late if sample.track else 0)
+
     with arclyd.Publisher(KEY, source.tracks) as pub:
-        publish(pub, source.samples)
+        publish(pub, sorted(source.samples, key=turn))
         recorder = record("--last", 100, "--segment-duration", "2s", extension=extension)
         writing(recorder)
     over(recorder)
     stop(recorder)
     parts = [read(path) for path in files(tmp_path)]
     assert len(parts) == 2
-    for number, track in enumerate(source.tracks):
-        together = [sample for part in parts for sample in part.of(number)]
-        begin = source.of(0)[0].dts * source.tracks[0].time_base
-        wanted = [sample for sample in source.of(number) if sample.dts * track.time_base >= begin]
-        assert digests(together) == digests(wanted)
+    pictures, sounds = ([sample for part in parts for sample in part.of(number)] for number in (0, 1))
+    assert digests(pictures) == digests(source.of(0))
+    # Joining a ring, sound that was published ahead of a picture is had from when that is shown.
+    first, (of_picture, of_sound) = source.of(0)[0], (track.time_base for track in source.tracks)
+    begin = (first.pts if late < 0 else first.dts) * of_picture
+    assert digests(sounds) == digests(sample for sample in source.of(1) if sample.dts * of_sound >= begin)
     for path, part in zip(files(tmp_path), parts, strict=True):
         assert decodes(path)["video"] == len(part.of(0)) == 50
         assert part.of(0)[0].keyframe
@@ -160,6 +169,25 @@ def test_a_stream_is_waited_for_and_recorded_again_when_it_returns(
         over(recorder, number)
     stop(recorder)
     assert [decodes(path)["video"] for path in files(tmp_path)] == [100, 100], "from the first frame to the last"
+
+
+def test_a_stream_that_returned_unnoticed_is_recorded_from_its_first_frame(
+    daemon: Daemon, record: Callable[..., Script], tmp_path: Path
+) -> None:
+    source = clip("h264", "aac")
+    with arclyd.Publisher(KEY, source.tracks) as pub:
+        publish(pub, source.samples)
+        recorder = record("--last", 100)
+        writing(recorder)
+        recorder.signal(signal.SIGSTOP)
+    with arclyd.Publisher(KEY, source.tracks) as pub:
+        publish(pub, source.samples)
+        recorder.signal(signal.SIGCONT)
+        writing(recorder, 2)
+    over(recorder, 2)
+    stop(recorder)
+    assert "waiting" not in recorder.errors.partition("is over")[0]
+    assert [decodes(path)["video"] for path in files(tmp_path)] == [100, 100]
 
 
 def test_the_state_is_seen_and_ends_with_the_recorder(daemon: Daemon, record: Callable[..., Script]) -> None:

@@ -17,6 +17,9 @@ import pytest
 
 import arclyd
 from arclyd.errors import EndOfStream
+from arclyd.recorder.intake import Intake, Lost
+from arclyd.recorder.segment import CONTAINERS
+from arclyd.recorder.session import published_ns
 from tests.clips import clip, publish
 from tests.recording import ARCLYD, KEY, decodes, files, index, over, stop, writing
 from tests.stress.resource_daemon import can_mount
@@ -110,6 +113,21 @@ def test_a_lap_is_a_gap_and_never_corrupt(
         assert decodes(path)["video"] > 0
 
 
+def test_a_frame_that_is_gone_when_it_is_taken_is_a_loss(daemon: Daemon, source: Clip) -> None:
+    with (
+        arclyd.Publisher(KEY, source.tracks, ring_bytes=1 << 20, slots=64) as pub,
+        arclyd.Subscriber(KEY, start="live") as subscriber,
+    ):
+        intake = Intake(source.tracks, CONTAINERS["mp4"].codecs, split=False, wall_ns=published_ns)
+        publish(pub, source.samples[:10])
+        frames = [frame for frame in subscriber.recv_many(10, timeout=5) if not frame.is_config]
+        assert Lost not in [type(item) for item in intake.frame(frames[0])]
+        for _ in range(8):  # more than the ring's megabyte
+            publish(pub, source.samples)
+        *_, last = intake.frame(frames[1])
+        assert last == Lost(1)
+
+
 @pytest.mark.parametrize(("how", "states"), [("join", ["ended"]), ("split", ["publisher", "ended"])])
 def test_another_publisher_takes_the_stream_on(
     daemon: Daemon, record: Callable[..., Script], tmp_path: Path, source: Clip, how: str, states: list[str]
@@ -174,6 +192,8 @@ def test_the_daemon_may_come_late_and_go(
     with arclyd.Publisher(KEY, source.tracks) as pub:
         publish(pub, source.samples)
         writing(recorder)
+        with arclyd.connect() as control:
+            wait_until(lambda: control.info(KEY).activities, what="the recording to be seen")
         daemon.kill()
         publish(pub, source.samples, STEP)
         daemon.start()

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from arclyd.recorder.disk import DiskFile, is_growing
+from tests.unit.recorder.frames import largest_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """As a full disk: no file of this process grows past ``size`` bytes (Python ignores SIGXFSZ)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_nothing_is_there_before_it_is_committed(tmp_path: Path) -> None:

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
-from arclyd.errors import FrameOverwritten
 from arclyd.media.codecs import CodecId
 from arclyd.media.track import Track
 from arclyd.recorder.intake import Break, Header, Intake, Item, Lost
 from arclyd.recorder.order import Unit
+from tests.unit.recorder.frames import Sent
 
 AVCC = bytes.fromhex("0164001fffe1001b6764001facd9405005bb016a02020280000003008000001e078c18cb01000468efbcb0")
 VIDEO = Track.video("h264", config=AVCC, width=1280, height=720)
 AUDIO = Track.audio("aac", config=b"\x11\x90", sample_rate=48000, channels=2)
 CODECS = frozenset({CodecId.H264, CodecId.AAC})
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A frame; ``gone``: its bytes are overwritten before they are taken."""
-
-    seq: int
-    track: int = 0
-    pts: int = 0
-    keyframe: bool = False
-    payload: bytes = b"frame"
-    is_config: bool = False
-    discontinuity: bool = False
-    epoch: int = 1
-    gone: bool = False
-    duration: int | None = None
-    publish_ns: int = 0
-
-    @property
-    def dts(self) -> int:
-        return self.pts
-
-    def tobytes(self) -> bytes:
-        if self.gone:
-            raise FrameOverwritten(self.seq)
-        return self.payload
 
 
 def intake(*tracks: Track, split: bool = False) -> Intake:
