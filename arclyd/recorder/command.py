@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from arclyd.media.formats.container import Format
 
 OUTPUT: Final = "{app}/{name}/%Y-%m-%d/%H-%M-%S.mp4"
+NEVER: Final = "never"
 LOOK_SECONDS: Final = 0.25
 SWEEP_SECONDS: Final = 5.0
 """How often what is kept is compared with what may be kept."""
@@ -46,7 +47,14 @@ SWEEP_SECONDS: Final = 5.0
     help="Path of the files: strftime directives, {app}, {name}, {number}, {epoch}.",
 )
 @click.option("--format", "format_name", type=click.Choice(tuple(CONTAINERS)), help="Container (else: by extension).")
-@click.option("--segment-duration", type=seconds, metavar="TIME", help="New file after so much media, as 10min.")
+@click.option(
+    "--segment-duration",
+    type=lambda text: None if text == NEVER else seconds(text),
+    default="1h",
+    show_default=True,
+    metavar="TIME",
+    help=f"New file after so much media, as 10min; {NEVER}: one file.",
+)
 @click.option("--segment-size", type=size, metavar="SIZE", help="New file before this one is larger, as 1GiB.")
 @click.option(
     "--on-gap",
