@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
 from arclyd.client.subscriber import Lag, Subscriber
 from arclyd.errors import EndOfStream
-from arclyd.ring._ring import Frame, Gap
+from arclyd.ring._ring import Frame, Gap, Reader, Waiter
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 TURN: Final = 32
 """Frames in a row after which the other tasks of the loop get their turn."""
+
+FOLLOWING: Final = 0.5
+"""Seconds for which one attempt to go on in a stream's next region may keep a thread of the loop's pool."""
 
 
 class AsyncSubscriber:
@@ -60,7 +62,7 @@ class AsyncSubscriber:
             wait=wait,
         )
         self._subscriber: Subscriber | None = None
-        self._waiter: _Waiter | None = None
+        self._bell: _Bell | None = None
         self._closed = False
         self._in_a_row = 0
 
@@ -71,17 +73,19 @@ class AsyncSubscriber:
             TimeoutError: none within ``timeout`` seconds.
             EndOfStream: none will come.
         """
-        await self._breathe()
-        async with asyncio.timeout(timeout):
-            while type(item := await self._next()) is not Frame:
-                pass
-            return item
+        if timeout is not None:
+            async with asyncio.timeout(timeout):
+                return await self.recv()
+        while type(item := await self._next()) is not Frame:
+            pass
+        return item
 
     async def recv_raw(self, timeout: float | None = None) -> Frame | Gap:
         """As `recv`, with frames lost as a value: a `Gap` where they were."""
-        await self._breathe()
-        async with asyncio.timeout(timeout):
-            return await self._next()
+        if timeout is not None:
+            async with asyncio.timeout(timeout):
+                return await self._next()
+        return await self._next()
 
     async def recv_many(self, max_frames: int, timeout: float | None = None) -> list[Frame]:
         """What is there at once, up to ``max_frames``; waits only for the first. Empty: none in time."""
@@ -94,13 +98,15 @@ class AsyncSubscriber:
                 frames += self._attached().recv_many(max_frames - 1, 0)
         return frames
 
-    async def __aiter__(self) -> AsyncIterator[Frame]:
-        while True:
-            try:
-                frame = await self.recv()
-            except EndOfStream:
-                return
-            yield frame
+    def __aiter__(self) -> AsyncIterator[Frame]:
+        """Every frame from here on; ends when the stream does (`end_reason` says why)."""
+        return self
+
+    async def __anext__(self) -> Frame:
+        try:
+            return await self.recv()
+        except EndOfStream:
+            raise StopAsyncIteration from None
 
     @property
     def end_reason(self) -> str | None:
@@ -130,12 +136,11 @@ class AsyncSubscriber:
     async def aclose(self) -> None:
         """Detach. Idempotent."""
         self._closed = True
-        subscriber, waiter = self._subscriber, self._waiter
-        if subscriber is not None:
-            await asyncio.to_thread(subscriber.close)  # wakes the waiter's thread, too
-        if waiter is not None:
-            self._waiter = None
-            await waiter.finish()
+        bell, self._bell = self._bell, None
+        if self._subscriber is not None:
+            await asyncio.to_thread(self._subscriber.close)
+        if bell is not None:
+            bell.close()
 
     async def __aenter__(self) -> AsyncSubscriber:
         await self._ensure()
@@ -148,25 +153,27 @@ class AsyncSubscriber:
 
     async def _next(self) -> Frame | Gap:
         subscriber = self._subscriber or await self._ensure()
-        waiter = self._waiter
-        while True:
-            # The reader has one user at a time: while the thread waits on it, there is nothing to take.
-            if waiter is not None and waiter.busy:
-                await waiter.wait()
-            item = subscriber._poll()
-            if item is not None:
-                self._in_a_row += 1
-                return item
-            self._in_a_row = 0
-            if waiter is None:
-                waiter = self._waiter = _Waiter(subscriber)
-                weakref.finalize(self, waiter.abandon).atexit = False
-            await waiter.wait()
-
-    async def _breathe(self) -> None:
         if self._in_a_row >= TURN:
             self._in_a_row = 0
             await asyncio.sleep(0)
+        while (item := subscriber._poll()) is None:
+            self._in_a_row = 0
+            if subscriber._superseded:
+                await asyncio.to_thread(subscriber._follow_within, FOLLOWING)
+            else:
+                await self._bell_of(subscriber._reader).wait()
+        self._in_a_row += 1
+        return item
+
+    def _bell_of(self, reader: Reader) -> _Bell:
+        bell = self._bell
+        if bell is not None and bell.reader is reader:
+            return bell
+        if bell is not None:
+            bell.close()
+        self._bell = bell = _Bell(reader)
+        weakref.finalize(self, bell.abandon).atexit = False
+        return bell
 
     async def _ensure(self) -> Subscriber:
         if self._closed:
@@ -190,57 +197,43 @@ def _discard(attaching: asyncio.Future[Subscriber]) -> None:
         attaching.result()._drop()
 
 
-class _Waiter:
-    """The one thread that waits on the reader's futex while the event loop does other things."""
+class _Bell:
+    """Rings in the event loop when ``reader`` has something to say."""
 
-    def __init__(self, subscriber: Subscriber) -> None:
-        self.busy = False
-        """True: the thread waits, or is about to."""
-        self._subscriber = subscriber
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
         self._loop = asyncio.get_running_loop()
-        self._ready = asyncio.Event()
-        self._wanted = threading.Semaphore(0)
-        self._over = False
-        self._ended = asyncio.Event()
-        # Not a daemon thread's business to keep a program from exiting: a loop that was left without aclose ends.
-        self._thread = threading.Thread(target=self._run, name="arclyd-waiter", daemon=True)
-        self._thread.start()
+        self._waiter = Waiter(reader)
+        self._rung: asyncio.Future[None] | None = None
+        # By weak reference: the loop would keep a subscriber alive that nobody else knows any more.
+        self._loop.add_reader(self._waiter.fileno(), _ring, weakref.ref(self))
 
     async def wait(self) -> None:
-        """Until the reader has something to say. A cancelled wait goes on in the thread, and is joined by the next."""
-        if not self.busy:
-            self.busy = True
-            self._ready.clear()
-            self._wanted.release()
-        await self._ready.wait()
+        """Until the reader has something to say, or a little earlier. A cancelled wait takes nothing from it."""
+        if not self._waiter.arm():
+            self._rung = rung = self._loop.create_future()
+            await rung
 
-    async def finish(self) -> None:
-        """End the thread; the subscriber was closed before, so that it waits for nothing."""
-        self._over = True
-        self._wanted.release()
-        await self._ended.wait()
-        self._thread.join()
+    def ring(self) -> None:
+        """It may have: go on, whoever waits."""
+        if self._waiter.clear() and self._rung is not None and not self._rung.done():
+            self._rung.set_result(None)
+
+    def close(self) -> None:
+        """In the loop's thread: no more ringing. Idempotent."""
+        if (fd := self._waiter.fileno()) >= 0:
+            self._loop.remove_reader(fd)
+        self._waiter.close()
+        if self._rung is not None and not self._rung.done():
+            self._rung.set_result(None)
 
     def abandon(self) -> None:
-        """End the thread from wherever: the subscriber was dropped without having been closed."""
-        self._over = True
-        self._wanted.release()
-        self._subscriber._drop()
+        """From wherever: the subscriber was dropped without having been closed."""
+        self._waiter.stop()
+        with contextlib.suppress(RuntimeError):  # the loop is closed and watches nothing any more
+            self._loop.call_soon_threadsafe(self.close)
 
-    def _run(self) -> None:
-        while self._wanted.acquire() and not self._over:
-            self._subscriber._wait()
-            if not self._tell(self._arrived):
-                return
-        self._tell(self._ended.set)
 
-    def _arrived(self) -> None:
-        self.busy = False
-        self._ready.set()
-
-    def _tell(self, call: Callable[[], None]) -> bool:
-        try:
-            self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop was closed without aclose
-            return False
-        return True
+def _ring(bell: weakref.ref[_Bell]) -> None:
+    if (living := bell()) is not None:
+        living.ring()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arclyd.client.exchange import Exchange, close_all
@@ -37,6 +37,8 @@ from arclyd.ring import region as regions
 from arclyd.ring._ring import Region, Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arclyd.client.observer import Observer
     from arclyd.media.track import Track
 
@@ -50,8 +52,6 @@ SPAN_PAUSE: Final = 0.02
 """Seconds between looks at whether a replaced publisher's span was committed or given back."""
 
 _OPENINGS: Final = frozenset({"publish_ended", "publish_interrupted", "removed"})
-
-Publishes = Callable[..., int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,30 +116,27 @@ class Claim:
     def __init__(self, terms: Terms, path: str, *, name: str, observer: Observer | None) -> None:
         self._terms = terms
         self._observer = observer
-        self.fate: PublisherClosed | None = None
-        """Why no more can be published, once that is so."""
+        self.over = False
+        """No more can be published; the writer raises why."""
         with Exchange(path, name=name) as exchange:
             grant, self._lock_fd, mappable = _claim(exchange, terms)
             self._spare_fd = _spare(mappable)
             try:
-                self.region = _map(mappable)
-                self.writer = Writer(self.region, [ring_track(track) for track in terms.tracks])
+                self.writer = Writer(_map(mappable), [ring_track(track) for track in terms.tracks])
                 for place, track in enumerate(terms.tracks):
                     if track.config:
                         self.writer.set_config(place, track.config, track.width, track.height)
                 self._region_id = grant.region_id
                 exchange.ask(self._publishing(), Ok)
             except BaseException:
-                self._release()
+                self._unlock()
                 raise
-            self.publish: Publishes = self.writer.publish
-            """What publishes a frame; replaced by what raises `fate` once there is one."""
             self._link = Link(exchange, self, name=name)
 
     def end(self) -> None:
         """End the stream, tell the daemon, let go of the region. Idempotent."""
-        ending = self.fate is None
-        self._stop(PublisherClosed())
+        ending = not self.over
+        self._stop(PublisherClosed)
         if ending:
             self.writer.end()
         self._link.close(EndPublish(self._terms.key) if ending else None)
@@ -149,7 +146,7 @@ class Claim:
 
     def drop(self) -> None:
         """Let go without a word, as a killed process would: the stream is interrupted."""
-        self._stop(PublisherClosed())
+        self._stop(PublisherClosed)
         if self._lock_fd >= 0:
             process_hub().call_soon(self._yield_region)
 
@@ -165,12 +162,12 @@ class Claim:
     def order(self, order: Order) -> None:
         """Another publisher, an operator or the reaper ended this one."""
         if order.what == "replaced":
-            self._stop(PublisherReplaced(self._terms.key))
+            self._stop(PublisherReplaced, self._terms.key)
             self._yield_region()
             self._tell_ended("replaced")
         elif order.what in ("end", "kicked"):
             reason = order.reason or "kicked"
-            self._stop(PublisherClosed(f"the daemon ended {self._terms.key!r}: {reason}"))
+            self._stop(PublisherClosed, f"the daemon ended {self._terms.key!r}: {reason}")
             self._yield_region()
             self._tell_ended(reason)
 
@@ -180,9 +177,9 @@ class Claim:
 
     def cut(self) -> None:
         """In a forked child: the writer and its lock are the parent's."""
-        self.fate = PublisherClosed("this publisher belongs to the parent process: open one after the fork")
-        self.publish = self._refuse
-        self.writer.forget()
+        self.over = False  # whatever it was before: the reason is another one now
+        self._stop(PublisherClosed, "this publisher belongs to the parent process: open one after the fork")
+        self.writer.release()
         if self._lock_fd >= 0:  # closed only: to unlock it would be to unlock the parent's
             os.close(self._lock_fd)
             self._lock_fd = -1
@@ -197,7 +194,7 @@ class Claim:
         elif isinstance(answer, DaemonUnavailable | LimitReached | AlreadyPublishing):
             self._link.retry()
         elif isinstance(answer, ArclydError):
-            self._stop(PublisherClosed(f"the daemon would not let {self._terms.key!r} go on: {answer}"))
+            self._stop(PublisherClosed, f"the daemon would not let {self._terms.key!r} go on: {answer}")
             self._yield_region()
             self._tell_ended("refused")
 
@@ -212,16 +209,17 @@ class Claim:
     def _publishing(self) -> Publishing:
         return Publishing(self._terms.key, self._region_id, self.writer.epoch)
 
-    def _stop(self, fate: PublisherClosed) -> None:
-        if self.fate is None:
-            self.fate = fate
-            self.publish = self._refuse
-
-    def _refuse(self, *_args: object, **_kwargs: object) -> int:
-        assert self.fate is not None
-        raise self.fate.with_traceback(None)
+    def _stop(self, kind: type[PublisherClosed], *facts: str) -> None:
+        if not self.over:
+            self.over = True
+            self.writer.refuse(partial(kind, *facts))
 
     def _release(self) -> None:
+        """Let the region go: its lock, and its mapping unless a span or a view still holds on to that."""
+        self.writer.release()
+        self._unlock()
+
+    def _unlock(self) -> None:
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             regions.unlock(fd)

@@ -10,6 +10,7 @@ import random
 import selectors
 import socket
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, Protocol
@@ -58,7 +59,7 @@ class Link:
         sock, connection, orders = exchange.hand_over()
         self.path = exchange.path
         self._name = name
-        self._party = party
+        self._party = weakref.ref(party)  # it has this link: what it maps is to go with its last user, not later
         self._hub: Hub = process_hub()
         self._sock: socket.socket | None = sock
         self._connection = connection
@@ -130,7 +131,8 @@ class Link:
 
     def tick(self) -> None:
         """Report, unless the last report is unanswered: a daemon that hangs must not be sent ever more."""
-        request = None if self._sock is None or self._reporting else self._party.report()
+        party = self._party()
+        request = None if party is None or self._sock is None or self._reporting else party.report()
         if request is not None:
             self._reporting = True
             self._reported_at = time.monotonic()
@@ -144,14 +146,15 @@ class Link:
     def forked(self) -> None:
         """In a forked child: as `abandon`, and the party gives up what belongs to the parent."""
         self.abandon()
-        self._party.cut()
+        if (party := self._party()) is not None:
+            party.cut()
 
     def _adopt(self, orders: list[Order]) -> None:
         if self._sock is None or self._closed:
             return
         self._watch()
         for order in orders:
-            self._party.order(order)
+            self._handle(order)
         self._take_events()
 
     def _report_soon(self) -> None:
@@ -194,7 +197,8 @@ class Link:
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, Order):
-            self._party.order(event)
+            if (party := self._party()) is not None:
+                party.order(event)
         elif isinstance(event, Answer):
             done = self._waiting.pop(event.id, None)
             if done is None:
@@ -255,7 +259,8 @@ class Link:
         except OSError as error:
             self._lose(unavailable(self.path, error))
             return
-        self._party.resume()
+        if (party := self._party()) is not None:
+            party.resume()
         self._flush()
 
     def _leave(self, farewell: Request | None, gone: Future[None]) -> None:

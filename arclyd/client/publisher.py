@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from arclyd.client.claim import Claim, Publishes, Terms
+from arclyd.client.claim import Claim, Terms
 from arclyd.client.exchange import socket_path
 from arclyd.control.keys import parse_key
 from arclyd.errors import MediaError, RequestRefused
@@ -14,14 +14,14 @@ from arclyd.media.codecs.describe import describe_config
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Buffer
 
     from arclyd.client.observer import Observer
     from arclyd.media.track import Track
-    from arclyd.ring._ring import Region, Span, Writer
+    from arclyd.ring._ring import Span, Writer
 
 POLICIES: Final = ("reject", "replace", "backup")
 
@@ -71,8 +71,11 @@ class Publisher:
         self._writer = self._claim.writer
         finalizer = weakref.finalize(self, self._claim.drop)
         finalizer.atexit = False
+        # One call from the caller into the ring: a method in between would double what a small frame costs.
+        self.__dict__["publish"] = self._writer.publish
+        self.__dict__["reserve"] = self._writer.reserve
         if observer is not None:
-            self._claim.publish = _observed(key, self._claim, observer)
+            self.__dict__["publish"] = _observed(key, self._writer, observer)
             observer.on_publish_started(key, self.epoch)
 
     @property
@@ -96,19 +99,21 @@ class Publisher:
         keyframe: bool = False,
         discontinuity: bool = False,
         droppable: bool = False,
+        corrupt: bool = False,
         capture_ns: int | None = None,
     ) -> int:
         """Publish one frame; returns the number of attached subscribers.
 
         ``pts``, ``dts`` (None: as pts) and ``duration``: in the time base of the track. ``keyframe``:
         decoding can start here. ``discontinuity``: timestamps or encoder changed before it. ``droppable``:
-        nothing depends on it. ``capture_ns``: when it was captured, wall clock (None: now).
+        nothing depends on it. ``corrupt``: it came damaged. ``capture_ns``: when it was captured, wall clock
+        (None: now).
 
         Raises:
             FrameTooLarge: above an eighth of the payload ring; the stream goes on.
             PublisherReplaced, PublisherClosed: it is over for this publisher.
         """
-        return self._claim.publish(
+        return self._writer.publish(
             track,
             payload,
             pts=pts,
@@ -117,6 +122,7 @@ class Publisher:
             keyframe=keyframe,
             discontinuity=discontinuity,
             droppable=droppable,
+            corrupt=corrupt,
             capture_ns=capture_ns,
         )
 
@@ -125,7 +131,6 @@ class Publisher:
 
         Raises as `publish` does.
         """
-        self._check()
         return self._writer.reserve(track, size)
 
     def set_config(self, track: int, config: Buffer, *, width: int = 0, height: int = 0) -> int:
@@ -136,14 +141,13 @@ class Publisher:
         Raises:
             ConfigTooLarge: above the region's configuration record; nothing changed.
         """
-        self._check()
         if not width and not height and 0 <= track < len(self.tracks):
             width, height = _picture(self.tracks[track], bytes(config))
         return self._writer.set_config(track, config, width, height)
 
     def keyframe_requested(self) -> bool:
         """True once for each batch of requests for a keyframe since the last call."""
-        return self._claim.fate is None and self._writer.keyframe_requested()
+        return not self._claim.over and self._writer.keyframe_requested()
 
     def end(self) -> None:
         """End the stream: readers get what is there, then `EndOfStream` ("ended"). Idempotent."""
@@ -161,10 +165,6 @@ class Publisher:
     ) -> None:
         self.end()
 
-    def _check(self) -> None:
-        if self._claim.fate is not None:
-            raise self._claim.fate.with_traceback(None)
-
 
 def _picture(track: Track, config: bytes) -> tuple[int, int]:
     """Width and height in ``config``; 0 where it says none, or is of a kind that this build can't read."""
@@ -175,19 +175,17 @@ def _picture(track: Track, config: bytes) -> tuple[int, int]:
     return facts.width, facts.height
 
 
-def _observed(key: str, claim: Claim, observer: Observer) -> Publishes:
+def _observed(key: str, writer: Writer, observer: Observer) -> Callable[..., int]:
     """The publishing function that tells ``observer``; without one, the ring's own is used."""
-    writer: Writer = claim.writer
-    region: Region = claim.region
     attached = 0
     one_at_a_time = threading.Lock()
 
     def publish(track: int, payload: Buffer, *, pts: int, **facts: int | bool | None) -> int:
         nonlocal attached
         with one_at_a_time:  # else the head seen may be another thread's frame
-            head = region.head
+            head = region.head if (region := writer.region) else 0
             now = writer.publish(track, payload, pts=pts, **facts)  # type: ignore[arg-type] # by Publisher.publish
-        if (frame := region.frame(head)) is not None:
+        if region is not None and (frame := region.frame(head)) is not None:
             observer.on_frame(key, frame)
         if now != attached:
             told = observer.on_joined if now > attached else observer.on_left

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 RESYNCS: Final = ("keyframe", "oldest")
 """Where a reader goes on that was overtaken: the newest join point, or the oldest frame there is."""
 
+MOST_SPIN: Final = 0.01
+"""Seconds: who waits for longer does not feel the wake-up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
@@ -48,7 +51,8 @@ class Subscriber:
     refills evenly over an hour, so that a rare hiccup never adds up. An application's own bound holds beside
     it. ``tracks``: only these, as track ids or kinds ("video", "audio", "data"), resolved when attaching.
     ``observer``: told of what happens. ``socket``: the daemon's control socket. ``name``: what tools call
-    this reader. ``wait``: seconds to wait for the stream to appear.
+    this reader. ``wait``: seconds to wait for the stream to appear. ``spin``: seconds, up to 0.01, for which it
+    looks for a frame before it sleeps: saves the time of a wake-up, and takes a processor for itself meanwhile.
 
     The stream's publisher may come and go, the daemon too: the reader reads on. Frames and their views
     outlive it. Threads may share it: each frame goes to one of them. In a forked child it is over ("refused").
@@ -70,8 +74,11 @@ class Subscriber:
         socket: str | os.PathLike[str] | None = None,
         name: str | None = None,
         wait: float = 0.0,
+        spin: float = 0.0,
     ) -> None:
         parse_key(key)
+        if not 0 <= spin <= MOST_SPIN:
+            raise RequestRefused(f"spin is 0 to {MOST_SPIN} seconds, not {spin!r}")
         if resync not in RESYNCS:
             raise RequestRefused(f"resync is one of {', '.join(RESYNCS)}, not {resync!r}")
         first = ring_start(start)
@@ -79,6 +86,7 @@ class Subscriber:
         """The stream key."""
         self.end_reason: str | None = None
         """Why the stream is over for this reader, once it is; "closed": `close` was called."""
+        self._spin_ns = int(spin * 1e9)
         self._resync_oldest = resync == "oldest"
         self._wanted = None if tracks is None else tuple(tracks)
         self._observer = observer
@@ -106,10 +114,13 @@ class Subscriber:
     def __iter__(self) -> Iterator[Frame]:
         """Every frame from here on; ends when the stream does (`end_reason` says why)."""
         while True:
-            try:
-                yield self.recv()
-            except EndOfStream:
-                return
+            item = self._reader.recv(-1)
+            if type(item) is not Frame or self._observer is not None:
+                try:
+                    item = self._frame_after(item, None, None)
+                except EndOfStream:
+                    return
+            yield item
 
     def recv(self, timeout: float | None = None) -> Frame:
         """The next frame; frames lost on the way are counted in `dropped`.
@@ -118,14 +129,14 @@ class Subscriber:
             TimeoutError: none within ``timeout`` seconds (None: waits for as long as it takes).
             EndOfStream: none will come.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        item = self._reader.recv(-1 if timeout is None else max(0, int(timeout * 1e9)))
+        if timeout is None:
+            item, deadline = self._reader.recv(-1), None
+        else:
+            deadline = time.monotonic() + timeout
+            item = self._reader.recv(max(0, int(timeout * 1e9)))
         if type(item) is Frame and self._observer is None:  # nearly always: one call, into the ring
             return item
-        item = self._settled(item, deadline, timeout)
-        while type(item) is not Frame:
-            item = self._settled(self._reader.recv(_ns_until(deadline)), deadline, timeout)
-        return item
+        return self._frame_after(item, deadline, timeout)
 
     def recv_raw(self, timeout: float | None = None) -> Frame | Gap:
         """As `recv`, with frames lost as a value: a `Gap` where they were."""
@@ -143,7 +154,11 @@ class Subscriber:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            items = self._reader.recv_many(max_frames, _ns_until(deadline))
+            reader = self._reader
+            missed = reader.missed
+            items = reader.recv_many(max_frames, _ns_until(deadline))
+            if items and reader.missed == missed and self._observer is None:  # nearly always: frames, and no gap
+                return items  # type: ignore[return-value] # a gap is what missed counts
             if frames := self._frames_of(items):
                 return frames
             if not items and not self._over(deadline):
@@ -205,10 +220,14 @@ class Subscriber:
         self._reader.kick(CLOSED_REFUSED)
         self._attachment.drop()
 
-    def _wait(self) -> None:
-        """Block until `_poll` has something to say."""
-        while self._reader.wait(-1) and self._reader.closed == CLOSED_SUPERSEDED and not self._closing:
-            self._follow(self._reader, None)
+    @property
+    def _superseded(self) -> bool:
+        """The reader is at the end of its region, and another one goes on."""
+        return self._reader.closed == CLOSED_SUPERSEDED
+
+    def _follow_within(self, seconds: float) -> None:
+        """Go on in that other region, if it is there in time."""
+        self._follow(self._reader, time.monotonic() + seconds)
 
     # -------------------------------------------------------------- inside
 
@@ -219,6 +238,13 @@ class Subscriber:
                 raise TimeoutError(f"no frame of {self.key!r} within {timeout} s")
             item = self._reader.recv(_ns_until(deadline))
         return self._seen(item)
+
+    def _frame_after(self, item: Frame | Gap | None, deadline: float | None, timeout: float | None) -> Frame:
+        """``item`` once it was taken note of if it is a frame, else the next that is."""
+        item = self._settled(item, deadline, timeout)
+        while type(item) is not Frame:
+            item = self._settled(self._reader.recv(_ns_until(deadline)), deadline, timeout)
+        return item
 
     def _seen(self, item: Frame | Gap) -> Frame | Gap:
         if type(item) is Gap:
@@ -292,7 +318,7 @@ class Subscriber:
     def _read(self, region: Region, start: tuple[str, int]) -> None:
         mask = track_mask(region, self._wanted)
         self._region = region
-        self._reader = Reader(region, start, resync_oldest=self._resync_oldest, track_mask=mask)
+        self._reader = Reader(region, start, resync_oldest=self._resync_oldest, track_mask=mask, spin_ns=self._spin_ns)
         self._attachment.use(self._reader, region, self._lost_before, joins=start[0] != "seq")
 
     def _finish(self, reason: str) -> None:

@@ -114,7 +114,7 @@ class Deframer:
 
 def encode_request(id: int, request: Request, fds: int = 0) -> bytes:
     """The framed bytes of one request."""
-    envelope: dict[str, object] = {"id": id, "op": request.op, "args": _fields(request)}
+    envelope: dict[str, object] = {"id": id, "op": request.op, "args": request}
     if fds:
         envelope["fds"] = fds
     return _frame(envelope, MAX_REQUEST)
@@ -122,7 +122,7 @@ def encode_request(id: int, request: Request, fds: int = 0) -> bytes:
 
 def encode_reply(id: int, value: object, fds: int = 0) -> bytes:
     """The framed bytes of a reply; ``value`` is a dataclass of `arclyd.control.messages`."""
-    envelope: dict[str, object] = {"id": id, "ok": _fields(value)}
+    envelope: dict[str, object] = {"id": id, "ok": value}
     if fds:
         envelope["fds"] = fds
     return _frame(envelope, MAX_REPLY)
@@ -130,17 +130,17 @@ def encode_reply(id: int, value: object, fds: int = 0) -> bytes:
 
 def encode_error(id: int, error: ArclydError) -> bytes:
     """The framed bytes of a refusal."""
-    return _frame({"id": id, "error": msgspec.to_builtins(to_wire(error), builtin_types=(bytes,))}, MAX_REPLY)
+    return _frame({"id": id, "error": to_wire(error)}, MAX_REPLY)
 
 
 def encode_event(event: Event) -> bytes:
     """The framed bytes of one pushed event."""
-    return _frame({"event": _fields(event)}, MAX_REPLY)
+    return _frame({"event": event}, MAX_REPLY)
 
 
 def encode_order(order: Order) -> bytes:
     """The framed bytes of an order to one attached party."""
-    return _frame({"order": _fields(order)}, MAX_REPLY)
+    return _frame({"order": order}, MAX_REPLY)
 
 
 def decode_request(body: bytes) -> Call:
@@ -190,13 +190,9 @@ def decode_value(fields: object, cls: type[T]) -> T:
         raise ProtocolError(f"{getattr(cls, 'op', '') or cls.__name__}: {error}") from None
 
 
-def _fields(value: object) -> object:
-    return msgspec.to_builtins(value, builtin_types=(bytes,), str_keys=True)
-
-
 def _frame(envelope: Mapping[str, object], limit: int) -> bytes:
     try:
-        body: bytes = msgpack.packb(envelope, use_bin_type=True)
+        body = msgspec.msgpack.encode(envelope)
     except (TypeError, ValueError, OverflowError) as error:  # UnicodeEncodeError is a ValueError
         raise ProtocolError(f"not encodable: {error}") from None
     if len(body) > limit:

@@ -248,7 +248,10 @@ def _who(party: Party) -> dict[str, int]:
 
 
 def _fits(handle: Handle, claim: Claim) -> bool:
-    """The region can take the claim: large enough, of the kind asked for, the same codecs in the same order."""
+    """The region can take the claim: large enough, of the kind asked for, the same codecs in the same order.
+
+    One whose first claim was not finished has no tracks, and takes any.
+    """
     request = claim.request
     if handle.is_sealed != claim.app.hardened:
         return False

@@ -49,7 +49,12 @@ DEAF_NS: Final = 30 * SECOND
 
 TURN_NS: Final = 2_000_000
 """How long one connection's requests are answered before the others get their turn: a client that sends
-thousands at once must not make the others wait for all of them."""
+thousands at once must not make the others wait for all of them. One request is answered in any case, and a long
+one takes longer; so for as long as its turn took, such a client waits for the next, and what others ask in several
+steps (connect, greet, list) waits for one of its turns at most, not for one a step."""
+
+MOST_PAUSE_NS: Final = 20_000_000
+"""The longest such wait."""
 
 ACCEPTS: Final = 64
 """Connections accepted in one go, before those that are there get their turn."""
@@ -225,6 +230,9 @@ class _Link:
         """Since when the same message is unfinished."""
         self._more = False
         """Requests wait here for the next turn, or for the peer to read."""
+        self._turn_ns = 0
+        """When the next turn may begin."""
+        self._turn_due = False
         self.follower: Follower | None = None
         self.offered: tuple[int, ...] = ()
         self._reading = False
@@ -285,8 +293,9 @@ class _Link:
             self.close()
             return
         room = queued < HIGH_WATER
-        if self._more and room:
-            self.pump_soon()
+        if self._more and room and not self._turn_due:
+            self._turn_due = True
+            self._server.loop.call_later(max(0, self._turn_ns - self._server.clock().ns) / SECOND, self._next_turn)
         self._set_interest(reading=self.proto.can_take_more and room and not self._more, writing=queued > 0)
 
     def overdue(self, now_ns: int) -> str:
@@ -298,6 +307,10 @@ class _Link:
         if self.proto.queued_bytes >= HIGH_WATER and now_ns - self._read_ns > DEAF_NS:
             return f"nothing was read within {DEAF_NS // SECOND} seconds"
         return ""
+
+    def _next_turn(self) -> None:
+        self._turn_due = False
+        self._pump_now()
 
     def _pump_now(self) -> None:
         self._pump_due = False
@@ -319,6 +332,8 @@ class _Link:
 
     def _process(self) -> None:
         began = now = self._server.clock().ns
+        if self._more and now < self._turn_ns:
+            return
         self._more = True
         while self.proto.queued_bytes < HIGH_WATER and now - began < TURN_NS:
             event = self.proto.next_event()
@@ -331,6 +346,7 @@ class _Link:
                 self._request(event)
             self._half_ns, now = None, self._server.clock().ns
         _close_all(self.proto.take_dropped())
+        self._turn_ns = now + min(now - began, MOST_PAUSE_NS)
         if self._more or not (self.proto.unfinished and self.proto.can_take_more):
             self._half_ns = None
         elif self._half_ns is None:

@@ -25,6 +25,9 @@ FPS_NS: Final = 2 * SECOND
 AGREED: Final = 0.05
 """How far media time and publish time may differ for frames to count as published in real time."""
 
+GRAIN_NS: Final = SECOND // 20
+"""Samples kept are at least this far apart, however often somebody asks."""
+
 SILENT_NS: Final = 3 * SECOND // 2
 """A track silent for longer has a rate of zero: below the two seconds promised, above a frame a second."""
 
@@ -104,6 +107,8 @@ class QosWindow:
         points = {track.id: _point(track) for track in tracks}
         for number, point in points.items():
             self._note_first(number, point, first_ns or {})
+        if len(self._samples) > 1 and now_ns - self._samples[-2].now_ns < GRAIN_NS:
+            self._samples.pop()  # the figures are asked for more often than the window needs
         self._samples.append(_Sample(now_ns, points))
         while len(self._samples) > 2 and now_ns - self._samples[1].now_ns >= FPS_NS:
             self._samples.popleft()

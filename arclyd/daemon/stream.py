@@ -11,11 +11,14 @@ from arclyd.daemon.gop_index import GopWatch
 from arclyd.daemon.qos import QosWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from arclyd.control.messages import Publish, PublishGrant
     from arclyd.control.reports import Metadata
     from arclyd.daemon.auth import Peer
     from arclyd.daemon.config import AppConfig
     from arclyd.daemon.regions import Handle
+    from arclyd.ring._ring import Counters, TrackInfo
 
 SECOND: Final = 1_000_000_000
 QUIET_NS: Final = 2 * SECOND
@@ -160,8 +163,8 @@ class Stream:
             words.add("idle")
         return tuple(sorted(words))
 
-    def sample(self, now: Now) -> None:
-        """Take the region's counters into the figures."""
+    def sample(self, now: Now) -> tuple[Counters, Sequence[TrackInfo]]:
+        """Take the region's counters into the figures; returns them."""
         self.sampled_ns = now.ns
         counters = self.handle.counters()
         tracks = self.handle.tracks()
@@ -170,6 +173,7 @@ class Stream:
             self.started_ms = first.capture_ns // 1_000_000 if first and first.capture_ns else now.ms
         first_ns = self._first_publish(counters.head) if self.qos.lacks_first(tracks) else {}
         self.qos.sample(now.ns, counters.epoch, tracks, first_ns)
+        return counters, tracks
 
     def _first_publish(self, head: int) -> dict[int, int]:
         """When each track's first frame of this epoch was published, as far as it is still held."""

@@ -14,28 +14,29 @@ from arclyd.errors import RegionError
 from arclyd.media.codecs.ids import CodecId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from arclyd.daemon.stream import Now, Publisher, Stream
     from arclyd.daemon.streams import Streams
-    from arclyd.ring._ring import GopInfo, TrackInfo
+    from arclyd.ring._ring import Counters, GopInfo, TrackInfo
 
 
 def stream_info(streams: Streams, stream: Stream, now: Now) -> StreamInfo:
     """Everything about one stream."""
-    figures = qos(streams, stream, now)
+    counters, tracks = stream.sample(now)
+    figures = _qos(streams, stream, now, counters, tracks)
     handle = stream.handle
     return StreamInfo(
         key=stream.key,
-        state=stream.words(handle.counters().last_publish_ns, now.ns),
+        state=stream.words(counters.last_publish_ns, now.ns),
         region=handle.name,
         region_id=handle.region_id,
         region_bytes=handle.size,
         ring_bytes=handle.ring_bytes,
         slots=handle.slots,
         layout=handle.layout,
-        epoch=handle.epoch,
-        head=handle.head,
+        epoch=counters.epoch,
+        head=counters.head,
         subscribers=figures.subscribers,
         publisher=_publisher(stream.publisher),
         metadata=metadata.overlay(stream.metadata, figures, stream.started_ms),
@@ -61,8 +62,10 @@ def stream_metadata(streams: Streams, stream: Stream, now: Now) -> Metadata:
 
 def qos(streams: Streams, stream: Stream, now: Now) -> Qos:
     """Live figures of one stream, sampled now."""
-    stream.sample(now)
-    counters, tracks = stream.handle.counters(), stream.handle.tracks()
+    return _qos(streams, stream, now, *stream.sample(now))
+
+
+def _qos(streams: Streams, stream: Stream, now: Now, counters: Counters, tracks: Sequence[TrackInfo]) -> Qos:
     views = tuple(_track(stream, track, now) for track in tracks)
     video = [view for view in views if view.kind == "video"]
     audio = [view for view in views if view.kind == "audio"]

@@ -23,8 +23,9 @@ enum { KW_PTS, KW_DTS, KW_DURATION, KW_KEYFRAME, KW_DISCONTINUITY, KW_DROPPABLE,
 
 typedef struct {
     PyObject *errors; /* the module arclyd.errors */
-    PyTypeObject *region_type, *frame_type, *gap_type, *span_type, *writer_type, *reader_type;
+    PyTypeObject *region_type, *frame_type, *gap_type, *span_type, *writer_type, *reader_type, *waiter_type;
     PyTypeObject *track_info, *gop_info, *config_info, *counters;
+    PyObject *release; /* the interned name */
     PyObject *keywords[KW_COUNT]; /* interned names of publish's keyword arguments */
 } glue_state;
 
@@ -36,6 +37,8 @@ typedef struct {
     void *base;
     size_t mapped;
     int writable;
+    uint8_t *lent; /* what the next view exports: a span's memory; else NULL */
+    Py_ssize_t lent_size;
 } RegionObject;
 
 typedef struct {
@@ -44,6 +47,18 @@ typedef struct {
     PyObject *owned; /* bytes of a configuration, else NULL: the payload lies in the region */
     struct arcly_frame frame;
 } FrameObject;
+
+typedef struct {
+    PyObject_HEAD
+    RegionObject *region;
+    int64_t spin_ns; /* how long it looks for a frame before it sleeps */
+    struct arcly_reader reader;
+    struct arcly_item item;
+} ReaderObject;
+
+/* How long one sleep lasts at most. It bounds what a writer killed between publishing and waking can cost, and
+ * lets a kick from this process be seen; two wake-ups a second are not measurable. */
+#define GLUE_SLICE_NS INT64_C(500000000)
 
 static inline uint64_t glue_clock(clockid_t clock) {
     struct timespec now;
@@ -57,7 +72,8 @@ PyObject *glue_raise(glue_state *state, const char *name, const char *format, ..
 PyObject *glue_new_frame(RegionObject *region, const struct arcly_frame *frame, PyObject *owned);
 PyObject *glue_new_gap(glue_state *state, uint64_t missed, uint64_t resumed_at);
 
-extern PyType_Spec glue_frame_spec, glue_gap_spec, glue_span_spec, glue_writer_spec, glue_reader_spec, glue_region_spec;
+extern PyType_Spec glue_frame_spec, glue_gap_spec, glue_span_spec, glue_writer_spec, glue_reader_spec, glue_region_spec,
+    glue_waiter_spec;
 extern PyStructSequence_Desc glue_track_info, glue_gop_info, glue_config_info, glue_counters;
 
 #endif

@@ -5,7 +5,7 @@ The mapping lives as long as any object made from it, so that a view that
 outlives its reader is safe to touch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from typing_extensions import Buffer
@@ -255,6 +255,7 @@ class Writer:
         self, region: Region, tracks: Sequence[tuple[int, int, tuple[int, int], int, int, int, int]]
     ) -> None: ...
     epoch: int
+    region: Region | None  # None once released
     gated: int  # frames not published because a re-claimed stream awaits its keyframe
     reserved: bool  # a span is neither committed nor given back
     def publish(
@@ -284,15 +285,17 @@ class Writer:
         """The stream is over: readers are told and woken. Idempotent."""
     def detach(self) -> None:
         """Stop writing and leave the stream open for the next writer (interrupted)."""
-    def forget(self) -> None:
-        """In a forked child: this writer is the parent's."""
+    def release(self) -> None:
+        """As `detach`, and let go of the region: it is unmapped with the last view or span of it. Idempotent."""
+    def refuse(self, refusal: Callable[[], BaseException]) -> None:
+        """Publish nothing any more: `publish`, `reserve` and `set_config` raise what ``refusal()`` returns."""
 
 @final
 class Reader:
     """A cursor over a region. Not thread-safe but for `kick`.
 
     ``start``: ("keyframe" | "live" | "oldest", 0), ("seq", n) or ("ago", ns).
-    ``track_mask``: bit n set: frames of track n are delivered.
+    ``track_mask``: bit n set: frames of track n are delivered. ``spin_ns``: how long it looks before it sleeps.
     """
 
     def __init__(
@@ -302,6 +305,7 @@ class Reader:
         *,
         resync_oldest: bool = False,
         track_mask: int = 0xFFFFFFFF,
+        spin_ns: int = 0,
     ) -> None: ...
     cursor: int  # sequence of the next frame wanted
     missed: int  # frames lost so far
@@ -321,3 +325,28 @@ class Reader:
         """(frames, payload bytes, ns) from the cursor to the head."""
     def kick(self, closed: int) -> None:
         """End this reader alone, from any thread."""
+
+@final
+class Waiter:
+    """Tells an event loop, by a descriptor, when to look at the ring of ``reader`` again.
+
+    An io_uring waits for it where the kernel has one that can (Linux 6.7) and lets it be used, else (or with
+    ``thread``) a thread in C. One thread at a time may use it; in a forked child it is dead.
+    """
+
+    def __init__(self, reader: Reader, *, thread: bool = False) -> None: ...
+    has_uring: bool  # an io_uring waits, not a thread
+    def fileno(self) -> int:
+        """The descriptor to poll for reading; -1: closed."""
+    def arm(self) -> bool:
+        """True: ``reader`` has something to say. Else the descriptor gets readable once that may be so.
+
+        It gets readable without cause, too, twice a second at least. Raises `ValueError` once stopped, `OSError`
+        where the system has no thread to give.
+        """
+    def clear(self) -> bool:
+        """Make it unreadable again; True: the wait is over, False: it goes on."""
+    def stop(self) -> None:
+        """Wait no more; the descriptor stays open. From any thread. Idempotent."""
+    def close(self) -> None:
+        """Wait no more and close the descriptor. Idempotent."""

@@ -1,17 +1,6 @@
 /* Reader. */
 #include "_ring.h"
 
-/* How long one sleep lasts at most. It bounds what a writer killed between publishing and waking can cost, and
- * lets a kick from this process be seen; two wake-ups a second are not measurable. */
-#define SLICE_NS INT64_C(500000000)
-
-typedef struct {
-    PyObject_HEAD
-    RegionObject *region;
-    struct arcly_reader reader;
-    struct arcly_item item;
-} ReaderObject;
-
 static int parse_start(const char *word, long long value, enum arcly_start *start) {
     static const struct {
         const char *word;
@@ -28,15 +17,15 @@ static int parse_start(const char *word, long long value, enum arcly_start *star
 }
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"region", "start", "resync_oldest", "track_mask", NULL};
+    static char *names[] = {"region", "start", "resync_oldest", "track_mask", "spin_ns", NULL};
     PyObject *region;
     const char *word = "keyframe";
     long long value = 0;
     int resync_oldest = 0;
-    unsigned int mask = UINT32_MAX;
+    unsigned int mask = UINT32_MAX, spin_ns = 0;
     enum arcly_start start;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|(sL)$pI:Reader", names, &region, &word, &value, &resync_oldest,
-                                     &mask) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|(sL)$pII:Reader", names, &region, &word, &value, &resync_oldest,
+                                     &mask, &spin_ns) ||
         parse_start(word, value, &start))
         return NULL;
     glue_state *state = PyType_GetModuleState(type);
@@ -48,6 +37,7 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (!self)
         return NULL;
     self->region = (RegionObject *)Py_NewRef(region);
+    self->spin_ns = spin_ns;
     arcly_reader_init(&self->reader, &self->region->region, start, (uint64_t)value, resync_oldest, mask);
     return (PyObject *)self;
 }
@@ -83,11 +73,12 @@ static PyObject *wrap(ReaderObject *self, int found) {
 
 /* Sleep until `deadline_ns` (0: for ever) or something changed. -1: a signal handler raised. */
 static int sleep_on(ReaderObject *self, uint32_t sampled, uint64_t now_ns, uint64_t deadline_ns) {
-    int64_t slice = SLICE_NS;
+    int64_t slice = GLUE_SLICE_NS;
     if (deadline_ns && deadline_ns - now_ns < (uint64_t)slice)
         slice = (int64_t)(deadline_ns - now_ns);
     Py_BEGIN_ALLOW_THREADS
-    arcly_wait(&self->region->region, sampled, slice);
+    if (!self->spin_ns || !arcly_spin(&self->region->region, sampled, slice < self->spin_ns ? slice : self->spin_ns))
+        arcly_wait(&self->region->region, sampled, slice);
     Py_END_ALLOW_THREADS
     /* However the sleep ended: a signal just before it, or taken by another thread, did not interrupt it. */
     return PyErr_CheckSignals();
@@ -101,7 +92,7 @@ static int next(ReaderObject *self, long long timeout_ns) {
     uint64_t deadline_ns = 0;
     for (;;) {
         const uint32_t sampled = arcly_wake_sample(region);
-        uint64_t now_ns = timeout_ns == 0 && self->reader.joined ? 0 : glue_clock(CLOCK_MONOTONIC);
+        uint64_t now_ns = timeout_ns == 0 && self->reader.joined ? 0 : arcly_now();
         const int found = arcly_reader_next(&self->reader, &self->item, now_ns);
         if (found != ARCLY_NOTHING || timeout_ns == 0)
             return found;
@@ -148,7 +139,7 @@ static PyObject *reader_wait(ReaderObject *self, PyObject *timeout) {
     const long long timeout_ns = PyLong_AsLongLong(timeout);
     if (timeout_ns == -1 && PyErr_Occurred())
         return NULL;
-    const uint64_t now_ns = glue_clock(CLOCK_MONOTONIC);
+    const uint64_t now_ns = arcly_now();
     const uint64_t deadline_ns = timeout_ns < 0 ? 0 : now_ns + (uint64_t)timeout_ns;
     const uint32_t sampled = arcly_wake_sample(&self->region->region);
     /* The try works on a copy, so that nothing is taken from the reader. */
@@ -220,7 +211,7 @@ static PyMethodDef reader_methods[] = {
 };
 
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc, "Reader(region, start=('keyframe', 0), *, resync_oldest=False, track_mask=0xFFFFFFFF)\n--\n\n"
+    {Py_tp_doc, "Reader(region, start=('keyframe', 0), *, resync_oldest=False, track_mask=0xFFFFFFFF, spin_ns=0)\n--\n\n"
                 "A cursor over a region."},
     {Py_tp_new, reader_new},
     {Py_tp_dealloc, reader_dealloc},

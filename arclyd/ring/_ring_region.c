@@ -83,6 +83,7 @@ static PyObject *region_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self->module = Py_NewRef(PyType_GetModule(type));
     self->mapped = (size_t)status.st_size;
     self->writable = writable;
+    self->lent = NULL;
     self->base = mmap(NULL, self->mapped, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
     if (self->base == MAP_FAILED) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -105,6 +106,15 @@ static void region_dealloc(RegionObject *self) {
     Py_DECREF(self->module);
     PyObject_Free(self);
     Py_DECREF(type);
+}
+
+/* A span's memory, and nothing but that. */
+static int region_getbuffer(RegionObject *self, Py_buffer *view, int flags) {
+    if (!self->lent) {
+        PyErr_SetString(PyExc_BufferError, "a region shows its bytes by frames and spans only");
+        return -1;
+    }
+    return PyBuffer_FillInfo(view, (PyObject *)self, self->lent, self->lent_size, 0, flags);
 }
 
 /* ----------------------------------------------------------------- reading */
@@ -134,7 +144,7 @@ static PyObject *region_counters(RegionObject *self, PyObject *Py_UNUSED(none)) 
         held_bytes = total > first.bytes_before ? total - first.bytes_before : 0;
         retention_ns = last > first.publish_ns ? last - first.publish_ns : 0;
     }
-    return record(self->state->counters, "(KKKKKKKKKKKKKKKKKIIIIII)", U(glue_clock(CLOCK_MONOTONIC)), U(head),
+    return record(self->state->counters, "(KKKKKKKKKKKKKKKKKIIIIII)", U(arcly_now()), U(head),
                   U(self->region.base_seq), U(arcly_load(h->hot.reserved_pos)), U(head - self->region.base_seq), U(total),
                   U(arcly_load(h->counters.padding_bytes)), U(arcly_load(h->counters.largest_frame)),
                   U(arcly_load(h->counters.keyframes)), U(arcly_load(h->hot.gop_head)),
@@ -317,6 +327,7 @@ static PyType_Slot region_slots[] = {
     {Py_tp_doc, "Region(fd, *, writable=False)\n--\n\nA mapped region; construction checks its header."},
     {Py_tp_new, region_new},
     {Py_tp_dealloc, region_dealloc},
+    {Py_bf_getbuffer, region_getbuffer},
     {Py_tp_getset, region_getset},
     {Py_tp_members, region_members},
     {Py_tp_methods, region_methods},

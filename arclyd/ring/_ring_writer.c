@@ -3,8 +3,11 @@
 
 typedef struct {
     PyObject_HEAD
-    RegionObject *region;
-    int forgotten;
+    glue_state *state;
+    RegionObject *region; /* NULL once released */
+    int64_t wall_ahead_ns; /* of the monotonic clock, when last compared */
+    uint64_t compared_ns;
+    PyObject *refusal; /* makes the exception that every call raises from now on, else NULL */
     struct arcly_writer writer;
 } WriterObject;
 
@@ -14,23 +17,23 @@ typedef struct {
     RegionObject *region;
     uint8_t *memory;
     Py_ssize_t size;
-    PyObject *view;
+    PyObject *view; /* exported by the region, not by the span: so the two are no cycle */
 } SpanObject;
 
 static PyObject *fail(WriterObject *self, int error, uint64_t size) {
-    glue_state *state = self->region->state;
-    const struct arcly_region *region = &self->region->region;
+    glue_state *state = self->state;
+    const struct arcly_region *region = self->writer.region;
     switch (error) {
     case ARCLY_E_TOO_LARGE:
         return glue_raise(state, "FrameTooLarge", "(KK)", size, region->max_frame);
     case ARCLY_E_REPLACED:
         return glue_raise(state, "PublisherReplaced", "(s)", region->key);
     case ARCLY_E_CLOSED:
-        if (self->forgotten)
-            return glue_raise(state, "PublisherClosed", "(s)", "this publisher belongs to the process it was made in");
         if (self->writer.closed)
             return glue_raise(state, "PublisherClosed", "()");
         return glue_raise(state, "PublisherClosed", "(s)", "the stream was ended by the daemon");
+    case ARCLY_E_TRACKS:
+        return glue_raise(state, "RegionCorrupt", "(ss)", "track table", "it is of other tracks than those claimed");
     case ARCLY_E_CORRUPT:
         return glue_raise(state, "RegionCorrupt", "(ss)", "writer's words", "out of range");
     default:
@@ -42,8 +45,17 @@ static PyObject *fail(WriterObject *self, int error, uint64_t size) {
     }
 }
 
+/* Made anew for each raise: one kept exception would collect the frames of all it passed through. */
+static PyObject *refuse(const WriterObject *self) {
+    PyObject *error = PyObject_CallNoArgs(self->refusal);
+    if (error)
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_XDECREF(error);
+    return NULL;
+}
+
 static PyObject *done(WriterObject *self) {
-    return PyLong_FromUnsignedLong(arcly_load(self->region->region.header->daemon.subscribers));
+    return PyLong_FromUnsignedLong(arcly_load(self->writer.region->header->daemon.subscribers));
 }
 
 /* ------------------------------------------------------ publish's keywords */
@@ -74,7 +86,19 @@ static int number(int64_t *to, PyObject *value) {
 }
 
 /* values[i] is the argument named by kwnames[i]. */
-static int parse_meta(const glue_state *state, struct arcly_meta *meta, PyObject *const *values, PyObject *kwnames) {
+/* The wall clock, compared with the monotonic one a hundred times a second rather than for each frame. */
+#define COMPARE_EVERY_NS 10000000
+
+static uint64_t wall_clock(WriterObject *self, uint64_t now_ns) {
+    if (now_ns - self->compared_ns >= COMPARE_EVERY_NS) {
+        self->wall_ahead_ns = (int64_t)(glue_clock(CLOCK_REALTIME) - now_ns);
+        self->compared_ns = now_ns;
+    }
+    return now_ns + (uint64_t)self->wall_ahead_ns;
+}
+
+static int parse_meta(WriterObject *self, struct arcly_meta *meta, PyObject *const *values, PyObject *kwnames) {
+    const glue_state *state = self->state;
     const Py_ssize_t count = kwnames ? PyTuple_Size(kwnames) : 0;
     int64_t capture_ns = 0;
     int has_pts = 0, has_dts = 0, bad = 0;
@@ -120,8 +144,8 @@ static int parse_meta(const glue_state *state, struct arcly_meta *meta, PyObject
     }
     if (!has_dts)
         meta->dts = meta->pts;
-    meta->capture_ns = capture_ns ? (uint64_t)capture_ns : glue_clock(CLOCK_REALTIME);
-    meta->publish_ns = glue_clock(CLOCK_MONOTONIC);
+    meta->publish_ns = arcly_now();
+    meta->capture_ns = capture_ns ? (uint64_t)capture_ns : wall_clock(self, meta->publish_ns);
     return 0;
 }
 
@@ -137,14 +161,17 @@ static int parse_track(PyObject *value, uint32_t *track) {
 
 static void span_release(SpanObject *self) {
     Py_CLEAR(self->writer);
-    /* A view kept past the commit must not be written through: where nobody else holds it, it is closed for good. */
-    if (self->view) {
-        PyObject *released = PyObject_CallMethod(self->view, "release", NULL);
+    if (!self->view)
+        return;
+    /* A view kept past the commit must not be written through: it is closed for good. (What was made of it, another view
+     * or an array, can't be.) */
+    if (Py_REFCNT(self->view) > 1) {
+        PyObject *released = PyObject_CallMethodObjArgs(self->view, self->region->state->release, NULL);
         if (!released)
             PyErr_Clear();
         Py_XDECREF(released);
-        Py_CLEAR(self->view);
     }
+    Py_CLEAR(self->view);
 }
 
 static PyObject *span_commit(SpanObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
@@ -164,7 +191,7 @@ static PyObject *span_commit(SpanObject *self, PyObject *const *args, Py_ssize_t
         PyErr_Format(PyExc_ValueError, "size %zd is outside the reserved 0..%zd", size, self->size);
         return NULL;
     }
-    if (parse_meta(self->region->state, &meta, args + 1, kwnames))
+    if (parse_meta(self->writer, &meta, args + 1, kwnames))
         return NULL;
     WriterObject *writer = self->writer;
     if (writer->writer.closed)
@@ -186,44 +213,31 @@ static PyObject *span_enter(PyObject *self, PyObject *Py_UNUSED(none)) {
     return Py_NewRef(self);
 }
 
-static PyObject *span_exit(SpanObject *self, PyObject *Py_UNUSED(args)) {
+static PyObject *span_exit(SpanObject *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(nargs)) {
     return span_abort(self, NULL);
 }
 
-static int span_getbuffer(SpanObject *self, Py_buffer *view, int flags) {
+static PyObject *span_buffer(SpanObject *self, void *Py_UNUSED(closure)) {
     if (!self->writer) {
         PyErr_SetString(PyExc_BufferError, "this span was committed or given back");
-        return -1;
-    }
-    return PyBuffer_FillInfo(view, (PyObject *)self, self->memory, self->size, 0, flags);
-}
-
-static PyObject *span_buffer(SpanObject *self, void *Py_UNUSED(closure)) {
-    if (!self->view && !(self->view = PyMemoryView_FromObject((PyObject *)self)))
         return NULL;
-    return Py_NewRef(self->view);
-}
-
-static int span_traverse(SpanObject *self, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE((PyObject *)self));
-    Py_VISIT(self->view);
-    return 0;
-}
-
-static int span_clear(SpanObject *self) {
-    Py_CLEAR(self->view);
-    return 0;
+    }
+    if (!self->view) {
+        self->region->lent = self->memory;
+        self->region->lent_size = self->size;
+        self->view = PyMemoryView_FromObject((PyObject *)self->region);
+        self->region->lent = NULL;
+    }
+    return Py_XNewRef(self->view);
 }
 
 static void span_dealloc(SpanObject *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyObject_GC_UnTrack(self);
     if (self->writer)
         arcly_writer_abort(&self->writer->writer);
-    Py_CLEAR(self->writer);
-    Py_CLEAR(self->view);
+    span_release(self);
     Py_DECREF((PyObject *)self->region);
-    PyObject_GC_Del(self);
+    PyObject_Free(self);
     Py_DECREF(type);
 }
 
@@ -238,23 +252,20 @@ static PyMethodDef span_methods[] = {
      "corrupt=False, capture_ns=None)\n--\n\nPublish the first `size` bytes; returns the number of subscribers."},
     {"abort", (PyCFunction)span_abort, METH_NOARGS, "abort()\n--\n\nGive the memory back unpublished."},
     {"__enter__", (PyCFunction)span_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)span_exit, METH_VARARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))span_exit, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot span_slots[] = {
     {Py_tp_doc, "Memory of the frame to come, to be filled in place."},
     {Py_tp_dealloc, span_dealloc},
-    {Py_tp_traverse, span_traverse},
-    {Py_tp_clear, span_clear},
     {Py_tp_getset, span_getset},
     {Py_tp_methods, span_methods},
-    {Py_bf_getbuffer, span_getbuffer},
     {0, NULL},
 };
 
 PyType_Spec glue_span_spec = {"arclyd.Span", sizeof(SpanObject), 0,
-                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, span_slots};
+                              Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, span_slots};
 
 /* ------------------------------------------------------------------ Writer */
 
@@ -297,8 +308,10 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     WriterObject *self = PyObject_New(WriterObject, type);
     if (!self)
         return NULL;
+    self->state = state;
     self->region = (RegionObject *)Py_NewRef(region);
-    self->forgotten = 0;
+    self->refusal = NULL;
+    self->compared_ns = 0;
     const int error = arcly_writer_claim(&self->writer, &self->region->region, tracks, (uint32_t)count, (uint32_t)getpid());
     if (error == ARCLY_OK)
         return (PyObject *)self;
@@ -314,7 +327,8 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 static void writer_dealloc(WriterObject *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    Py_DECREF(self->region);
+    Py_XDECREF(self->refusal);
+    Py_XDECREF(self->region);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -328,7 +342,9 @@ static PyObject *writer_publish(WriterObject *self, PyObject *const *args, Py_ss
         PyErr_SetString(PyExc_TypeError, "publish() takes track, payload and keyword arguments");
         return NULL;
     }
-    if (parse_track(args[0], &track) || parse_meta(self->region->state, &meta, args + 2, kwnames) ||
+    if (self->refusal)
+        return refuse(self);
+    if (parse_track(args[0], &track) || parse_meta(self, &meta, args + 2, kwnames) ||
         PyObject_GetBuffer(args[1], &payload, PyBUF_SIMPLE))
         return NULL;
     int error = arcly_writer_reserve(&self->writer, track, (uint64_t)payload.len, &memory);
@@ -341,24 +357,28 @@ static PyObject *writer_publish(WriterObject *self, PyObject *const *args, Py_ss
     return error < 0 ? fail(self, error, size) : done(self);
 }
 
-static PyObject *writer_reserve(WriterObject *self, PyObject *args) {
-    Py_ssize_t size;
-    PyObject *which;
+static PyObject *writer_reserve(WriterObject *self, PyObject *const *args, Py_ssize_t nargs) {
     uint32_t track;
-    if (!PyArg_ParseTuple(args, "On:reserve", &which, &size) || parse_track(which, &track))
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "reserve() takes track and size");
+        return NULL;
+    }
+    if (self->refusal)
+        return refuse(self);
+    const Py_ssize_t size = PyLong_AsSsize_t(args[1]);
+    if ((size == -1 && PyErr_Occurred()) || parse_track(args[0], &track))
         return NULL;
     if (size < 0) {
         PyErr_SetString(PyExc_ValueError, "a negative size");
         return NULL;
     }
-    SpanObject *span = PyObject_GC_New(SpanObject, self->region->state->span_type);
+    SpanObject *span = PyObject_New(SpanObject, self->region->state->span_type);
     if (!span)
         return NULL;
     span->writer = NULL;
     span->view = NULL;
     span->region = (RegionObject *)Py_NewRef((PyObject *)self->region);
     span->size = size;
-    PyObject_GC_Track(span);
     const int error = arcly_writer_reserve(&self->writer, track, (uint64_t)size, &span->memory);
     if (error) {
         Py_DECREF(span);
@@ -370,16 +390,16 @@ static PyObject *writer_reserve(WriterObject *self, PyObject *args) {
 
 static PyObject *writer_set_config(WriterObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"track", "config", "width", "height", NULL};
-    struct arcly_meta meta = {.capture_ns = glue_clock(CLOCK_REALTIME), .publish_ns = glue_clock(CLOCK_MONOTONIC)};
+    struct arcly_meta meta = {.capture_ns = glue_clock(CLOCK_REALTIME), .publish_ns = arcly_now()};
     unsigned int width = 0, height = 0;
     PyObject *which;
     uint32_t track;
     Py_buffer config;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oy*|II:set_config", names, &which, &config, &width, &height))
         return NULL;
-    if (parse_track(which, &track)) {
+    if (self->refusal || parse_track(which, &track)) {
         PyBuffer_Release(&config);
-        return NULL;
+        return self->refusal ? refuse(self) : NULL;
     }
     if (track < self->writer.track_count) { /* a configuration stands where its track stands */
         meta.pts = arcly_load(self->region->region.tracks[track].last_pts);
@@ -401,7 +421,19 @@ static PyObject *writer_keyframe_requested(WriterObject *self, PyObject *Py_UNUS
 }
 
 static PyObject *writer_end(WriterObject *self, PyObject *Py_UNUSED(none)) {
-    arcly_writer_end(&self->writer);
+    if (self->region)
+        arcly_writer_end(&self->writer);
+    Py_RETURN_NONE;
+}
+
+static PyObject *writer_release(WriterObject *self, PyObject *Py_UNUSED(none)) {
+    self->writer.closed = true;
+    if (!self->refusal) {
+        self->refusal = PyObject_GetAttrString(self->state->errors, "PublisherClosed");
+        if (!self->refusal)
+            return NULL;
+    }
+    Py_CLEAR(self->region); /* a span has its own hold on it */
     Py_RETURN_NONE;
 }
 
@@ -410,9 +442,10 @@ static PyObject *writer_detach(WriterObject *self, PyObject *Py_UNUSED(none)) {
     Py_RETURN_NONE;
 }
 
-static PyObject *writer_forget(WriterObject *self, PyObject *Py_UNUSED(none)) {
-    self->forgotten = 1;
-    self->writer.closed = true;
+static PyObject *writer_refuse(WriterObject *self, PyObject *refusal) {
+    PyObject *before = self->refusal;
+    self->refusal = Py_NewRef(refusal);
+    Py_XDECREF(before);
     Py_RETURN_NONE;
 }
 
@@ -421,6 +454,7 @@ static PyMemberDef writer_members[] = {
      "incarnation of this writer"},
     {"gated", T_ULONGLONG, offsetof(WriterObject, writer) + offsetof(struct arcly_writer, gated), READONLY,
      "frames not published because a re-claimed stream awaits its keyframe"},
+    {"region", T_OBJECT, offsetof(WriterObject, region), READONLY, "the region, None once released"},
     {"reserved", T_BOOL, offsetof(WriterObject, writer) + offsetof(struct arcly_writer, reserved), READONLY,
      "a span is neither committed nor given back"},
     {NULL, 0, 0, 0, NULL},
@@ -430,7 +464,7 @@ static PyMethodDef writer_methods[] = {
     {"publish", (PyCFunction)(void (*)(void))writer_publish, METH_FASTCALL | METH_KEYWORDS,
      "publish(track, payload, *, pts, dts=None, duration=None, keyframe=False, discontinuity=False, droppable=False, "
      "corrupt=False, capture_ns=None)\n--\n\nPublish one frame; returns the number of attached subscribers."},
-    {"reserve", (PyCFunction)writer_reserve, METH_VARARGS,
+    {"reserve", (PyCFunction)(void (*)(void))writer_reserve, METH_FASTCALL,
      "reserve(track, size)\n--\n\nA Span of that many bytes to fill in place."},
     {"set_config", (PyCFunction)(void (*)(void))writer_set_config, METH_VARARGS | METH_KEYWORDS,
      "set_config(track, config, width=0, height=0)\n--\n\nStart a configuration generation; returns its number."},
@@ -438,7 +472,10 @@ static PyMethodDef writer_methods[] = {
      "keyframe_requested()\n--\n\nTrue once for each batch of requests."},
     {"end", (PyCFunction)writer_end, METH_NOARGS, "end()\n--\n\nThe stream is over; idempotent."},
     {"detach", (PyCFunction)writer_detach, METH_NOARGS, "detach()\n--\n\nStop writing, leave the stream open."},
-    {"forget", (PyCFunction)writer_forget, METH_NOARGS, "forget()\n--\n\nIn a forked child: stop, touch nothing."},
+    {"release", (PyCFunction)writer_release, METH_NOARGS,
+     "release()\n--\n\nAs detach, and let go of the region. Idempotent."},
+    {"refuse", (PyCFunction)writer_refuse, METH_O,
+     "refuse(refusal)\n--\n\nPublish nothing any more: every call raises what `refusal()` returns."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,8 @@ from tests.e2e.reading import READER, TRACKS, dense, gaps, picture, publish_pict
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.daemon import Daemon, Spawner
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -266,6 +270,63 @@ def test_views_outlive_frame_subscriber_and_publisher(daemon: Daemon) -> None:
     del frame
     assert view.readonly
     assert bytes(view) == b"still here"
+
+
+def mappings(daemon: Daemon) -> int:
+    """How many regions of the daemon this process has mapped."""
+    return sum(f"arclyd.{daemon.instance}." in line for line in Path("/proc/self/maps").read_text().splitlines())
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The cyclic collector rests: what goes away does so by its reference count."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("observer", [None, arclyd.Observer()])
+def test_a_closed_publisher_has_unmapped_its_region(daemon: Daemon, observer: arclyd.Observer | None) -> None:
+    pub = publisher(observer=observer)
+    pub.publish(0, b"x", pts=0, keyframe=True)
+    span = pub.reserve(0, 10)
+    view = span.buffer
+    assert mappings(daemon) == 1
+    pub.close()
+    assert mappings(daemon) == 1, "the view's memory went"
+    view[:2] = b"ok"
+    del view, span
+    assert mappings(daemon) == 0
+    assert (pub.epoch, pub.gated, pub.keyframe_requested()) == (1, 0, False)
+    for refused in (lambda: pub.publish(0, b"x", pts=1), lambda: pub.reserve(0, 1), lambda: pub.set_config(0, b"x")):
+        with pytest.raises(arclyd.PublisherClosed):
+            refused()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_replaced_publisher_has_unmapped_its_region_once_told(daemon: Daemon) -> None:
+    old = publisher()
+    with publisher(on_taken="replace"):
+        wait_until(lambda: mappings(daemon) == 1, what="the old publisher to let go of the region")
+        with pytest.raises(arclyd.PublisherReplaced):
+            old.publish(0, b"x", pts=0, keyframe=True)
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_dropped_publisher_and_a_dropped_reader_unmap(daemon: Daemon) -> None:
+    pub = publisher()
+    sub = arclyd.Subscriber(KEY)
+    assert mappings(daemon) == 2
+    sub.close()
+    del sub
+    wait_until(lambda: mappings(daemon) == 1, what="the closed reader's region to go")
+    sub = arclyd.Subscriber(KEY)
+    del sub
+    wait_until(lambda: mappings(daemon) == 1, what="the dropped reader's region to go")
+    del pub
+    wait_until(lambda: mappings(daemon) == 0, what="the dropped publisher's region to go")
 
 
 def test_a_stream_that_is_waited_for(daemon: Daemon, spawn: Spawner) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import gc
-import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import arclyd
+from arclyd.client import async_subscriber
+from arclyd.ring import _ring
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -30,10 +34,24 @@ def put(pub: arclyd.Publisher, first: int, count: int = 1) -> None:
         pub.publish(0, b"%d" % n, pts=n, keyframe=True)
 
 
-def waiters() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "arclyd-waiter"]
+def waiters() -> list[str]:
+    """What waits in this process for an event loop: threads and io_urings."""
+    found = []
+    for place, read in (("task/*/comm", Path.read_text), ("fd/*", Path.readlink)):
+        for path in Path("/proc/self").glob(place):
+            with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+                found.append(str(read(path)).strip())
+    return [name for name in found if name in ("arclyd-waiter", "anon_inode:[io_uring]")]
 
 
+@pytest.fixture(params=["as the kernel allows", "thread"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How the event loop is told: by an io_uring, or by the thread that is left where the kernel has none."""
+    if request.param == "thread":
+        monkeypatch.setattr(async_subscriber, "Waiter", functools.partial(_ring.Waiter, thread=True))
+
+
+@pytest.mark.usefixtures("engine")
 def test_every_frame_until_the_end(pub: arclyd.Publisher) -> None:
     async def read() -> list[int]:
         async with arclyd.AsyncSubscriber(KEY, start="oldest") as sub:
@@ -48,6 +66,7 @@ def test_every_frame_until_the_end(pub: arclyd.Publisher) -> None:
     assert waiters() == []
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_cancelled_read_loses_nothing(pub: arclyd.Publisher) -> None:
     async def read() -> list[int]:
         seen = []
@@ -69,12 +88,15 @@ def test_a_cancelled_read_loses_nothing(pub: arclyd.Publisher) -> None:
     pub.close()
 
 
+@pytest.mark.usefixtures("engine")
 def test_closing_wakes_a_read_that_waits(pub: arclyd.Publisher) -> None:
     async def read() -> str:
         sub = arclyd.AsyncSubscriber(KEY, start="live")
         task = asyncio.create_task(sub.recv())
         while not waiters():
             await asyncio.sleep(0.001)
+        for _ in range(5):
+            await asyncio.sleep(0)  # it is asleep by now
         await sub.aclose()
         with pytest.raises(arclyd.EndOfStream) as caught:
             await task
@@ -130,7 +152,8 @@ def test_other_tasks_get_their_turn_while_frames_abound(pub: arclyd.Publisher) -
     pub.close()
 
 
-def test_one_that_is_dropped_without_being_closed_leaves_no_thread(pub: arclyd.Publisher) -> None:
+@pytest.mark.usefixtures("engine")
+def test_one_that_is_dropped_without_being_closed_leaves_nothing(pub: arclyd.Publisher) -> None:
     async def read() -> None:
         async for frame in arclyd.AsyncSubscriber(KEY, start="oldest"):
             if frame.seq == 3:
@@ -142,7 +165,7 @@ def test_one_that_is_dropped_without_being_closed_leaves_no_thread(pub: arclyd.P
     put(pub, 0, 10)
     asyncio.run(read())
     gc.collect()
-    wait_until(lambda: not waiters(), what="the thread's end")
+    assert waiters() == []
     with arclyd.connect() as control:
         wait_until(lambda: control.subscribers(KEY) == (), what="the seats to be free")
     pub.close()

@@ -35,6 +35,7 @@ ANSWERS: Final = (RegionCorrupt, LayoutMismatch, FrameOverwritten, FrameCorrupt)
 TRACKS: Final = [(0, 1, (1, 90000), 640, 360, 0, 0), (1, 5, (1, 48000), 0, 0, 48000, 2), (2, 9, (1, 1000), 0, 0, 0, 0)]
 SPEC: Final = region.RegionSpec(ring_bytes=64 << 10, slots=64, gop_frames=500, crc=True)
 STARTS: Final = (("keyframe", 0), ("live", 0), ("oldest", 0), ("ago", 10**9))
+HOT_STATE: Final = 512 + 48
 EDGES: Final = (0, 1, 2, 63, 64, 1 << 16, 1 << 31, 1 << 32, 1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 GROWTH: Final = 16 << 20
 """Bytes by which a reader's memory may differ between two moments; a leak of one frame a read would be gigabytes."""
@@ -54,6 +55,7 @@ def publish_whatever_happens(name: str, seed: int) -> NoReturn:
     memory, dice = mapped(name), random.Random(seed)
     fresh = memory[:8192]
     while True:
+        memory[HOT_STATE : HOT_STATE + 4] = bytes(4)  # else it takes the tracks it has, scribbled over
         try:
             attached = Region(fd, writable=True)
             writer = Writer(attached, TRACKS)

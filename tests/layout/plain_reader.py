@@ -17,7 +17,7 @@ MAGIC = b"ARCLYRNG"
 HEADER_SIZE = 1024
 HOT, DAEMON, COUNTERS = 512, 768, 896
 KEY, CONFIG, HAS_CRC = 1, 2, 64
-ENDED = 2
+NEW, ENDED = 0, 2
 VIDEO, AUDIO, DATA = 0, 1, 2
 GEOMETRY = struct.Struct("<8sHHIQQQ QIIQIIQIIQII QQQQQQII16s16s192sI")
 SLOT = struct.Struct("<QIHHqqqQQQQIII")
@@ -118,6 +118,7 @@ class JoinPoint:
     bytes: int = 0
     intact: bool = False
     joinable: bool = False
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class Track:
     last_publish_ns: int
     last_pts: int
     last_dts: int
+    torn: bool
 
 
 def crc32c(data: bytes) -> int:
@@ -330,20 +332,20 @@ class PlainReader:
         """Track ``number``, if there is one."""
         g = self.geometry
         offset = g.track_offset + number * g.track_stride
+        if self.state == NEW:
+            return None
         for _ in range(1000):
             word = self.u64(offset)
-            if word % 2:
-                continue
             kind, codec, num, den, *rest = TRACK.unpack_from(self.memory, offset + 8)
-            if self.u64(offset) == word:
+            torn = word % 2 == 1 or self.u64(offset) != word
+            if not torn:
                 break
-        else:
-            raise Corrupt(f"track {number} is half-written")
         if num == 0:
             return None
         if den == 0 or kind > DATA:
             raise Corrupt(f"track {number}")
-        return Track(number, kind, codec, (num, den), *rest, *TRACK_COUNTERS.unpack_from(self.memory, offset + 128))
+        counters = TRACK_COUNTERS.unpack_from(self.memory, offset + 128)
+        return Track(number, kind, codec, (num, den), *rest, *counters, torn)
 
     def config(self, generation: int) -> Config:
         g = self.geometry
@@ -385,11 +387,20 @@ class PlainReader:
         frames, size = max(0, until - entry.join_seq), max(0, end_bytes - entry.bytes_before)
         track = self.track(entry.track)
         ms = media_ns(max(0, end_pts - entry.pts), track.time_base) // 1_000_000 if track else 0
-        intact = head - entry.join_seq <= g.slot_count and self.watermark - entry.join_pos <= g.payload_size
+        whole = head - entry.join_seq <= g.slot_count and self.watermark - entry.join_pos <= g.payload_size
+        intact = whole or self._is_held(entry.key_seq)
+        start = entry.join_seq if whole else min(entry.key_seq, max(entry.join_seq, self.oldest()))
         limits = ((g.gop_limit_frames, frames), (g.gop_limit_bytes, size), (g.gop_limit_ms, ms))
         joinable = intact and all(not limit or value <= limit for limit, value in limits)
         own = {name: getattr(entry, name) for name in JoinPoint.__dataclass_fields__ if name not in _DERIVED}
-        return JoinPoint(**own, frames=frames, bytes=size, intact=intact, joinable=joinable)
+        return JoinPoint(**own, frames=frames, bytes=size, intact=intact, joinable=joinable, start=start)
+
+    def _is_held(self, seq: int) -> bool:
+        try:
+            self.frame(seq)
+        except (NotYet, Lapped, Corrupt):
+            return False
+        return True
 
     def join_points(self) -> list[JoinPoint]:
         """Those that are still in the GOP ring, oldest first."""
@@ -400,7 +411,7 @@ class PlainReader:
         """The configuration in force on each track just before frame ``seq``, by track; `Lapped`: one is gone."""
         wanted = set(range(self.geometry.track_count))
         if self._of_newest_epoch(seq):
-            wanted = {track.id for track in self.tracks() if track.config_gen}
+            wanted = {track.id for track in self.tracks() if track.config_gen or track.torn}
         found: dict[int, Config] = {}
         gone = self.u64(HOT + 24) > self.geometry.config_count + 1
         try:
@@ -414,7 +425,9 @@ class PlainReader:
         return [found[track] for track in sorted(wanted & found.keys())]
 
     def _needs_config(self, track: int, seq: int) -> bool:
-        if self._of_newest_epoch(seq) or any(entry.id == track and entry.config_gen for entry in self.tracks()):
+        if self._of_newest_epoch(seq) or any(
+            entry.id == track and (entry.config_gen or entry.torn) for entry in self.tracks()
+        ):
             return True
         for number in range(seq, seq + 64):
             try:
@@ -437,7 +450,7 @@ class PlainReader:
         if end == 0:
             return None
         point = self.join_point(end - 1)
-        return (self.configs_at(point.join_seq), point) if point.joinable else None
+        return (self.configs_at(point.start), point) if point.joinable else None
 
     def wanted(self, frame: Frame, point: JoinPoint, started: set[int]) -> bool:
         """12, step 4: whether a joiner takes this frame. ``started``: video tracks that had their keyframe."""
@@ -471,4 +484,4 @@ class PlainReader:
             seq += 1
 
 
-_DERIVED = frozenset({"frames", "bytes", "intact", "joinable"})
+_DERIVED = frozenset({"frames", "bytes", "intact", "joinable", "start"})

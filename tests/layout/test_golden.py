@@ -99,7 +99,7 @@ def test_both_join_at_the_newest_keyframe() -> None:
     assert joined is not None
     configs, point = joined
     started: set[int] = set()
-    frames = (plain.frame(seq) for seq in range(point.join_seq, plain.head))
+    frames = (plain.frame(seq) for seq in range(point.start, plain.head))
     assert [c.seq for c in configs] + [f.seq for f in frames if plain.wanted(f, point, started)] == wanted
     reader = _ring.Reader(region)
     received = []

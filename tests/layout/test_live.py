@@ -75,9 +75,9 @@ def test_a_join_while_frames_flow_is_dense() -> None:
         assert joined is not None
         configs, point = joined
         assert [config.data for config in configs] == [b"video", b"audio"]
-        frames = [frame for frame in plain.follow(point.join_seq) if frame is not None]
-        assert [frame.seq for frame in frames] == list(range(point.join_seq, FRAMES))
-        assert frames[point.key_seq - point.join_seq].flags & KEY
+        frames = [frame for frame in plain.follow(point.start) if frame is not None]
+        assert [frame.seq for frame in frames] == list(range(point.start, FRAMES))
+        assert frames[point.key_seq - point.start].flags & KEY
 
 
 def test_what_is_taken_from_a_small_ring_is_never_torn() -> None:

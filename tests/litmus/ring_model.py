@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tests.litmus.rc11 import ACQ, REL, RLX, Op, executions, fence, fetch_add, load, store
+from tests.litmus.rc11 import ACQ, ACQ_REL, REL, RLX, Op, executions, fence, fetch_add, load, store
 
 Steps = tuple[str, ...]
 Registers = Mapping[str, int]
@@ -32,7 +32,8 @@ JOIN_POINT: Steps = (
     "publish_u64 entry.word",
     "publish_u64 hot.gop_head",
 )
-HEAD: Steps = ("publish_u64 hot.head", "bump_u32 wake.word")
+WAKE: Steps = ("bump_u32 wake.word", "clock_fence", "now")
+HEAD: Steps = ("publish_u64 hot.head", *WAKE)
 COMMIT: Steps = SLOT + JOIN_POINT + HEAD
 PUBLISH: Steps = RESERVE + COPY + COMMIT
 STORE_CONFIG: Steps = (
@@ -45,9 +46,11 @@ STORE_CONFIG: Steps = (
 RENEW: Steps = ("publish_u64 configs.word", "publish_u64 hot.config_head")
 PUBLISH_CONFIG: Steps = RESERVE + COPY + STORE_CONFIG + SLOT + HEAD
 STORE_TRACK: Steps = ("store track.word", "announce_fence", "store track.fields", "publish_u64 track.word")
+SETTLE_TRACK: Steps = ("store track.word", "announce_fence", "store track.kind", "publish_u64 track.word")
 END: Steps = ("publish_u32 hot.state", "bump_u32 wake.word")
 
-# The reader. "copy" is what the caller does with the view.
+# The reader. "copy" is what the caller does with the view, "compare" what the kernel does before it lets it sleep.
+SLEEP: Steps = ("acquire_u64 hot.head", "now", "clock_fence", "compare wake.word")
 LOOK: Steps = ("acquire_u64 slot.word",)
 LOOK_AGAIN: Steps = ("acquire_u64 hot.head", "acquire_u64 slot.word")
 TAKE: Steps = ("load slot.fields", "check_fence", "load slot.word", "load hot.reserved_pos")
@@ -55,7 +58,13 @@ INTACT: Steps = ("check_fence", "load hot.reserved_pos")
 READ: Steps = (*LOOK, *TAKE, "copy", *INTACT)
 READ_GOP: Steps = ("acquire_u64 entry.word", "load entry.fields", "check_fence", "load entry.word")
 READ_CONFIG: Steps = ("acquire_u64 record.word", "load record.fields", "check_fence", "load record.word")
-READ_TRACK: Steps = ("acquire_u64 track.word", "load track.fields", "check_fence", "load track.word")
+READ_TRACK: Steps = (
+    "acquire_u32 hot.state",
+    "acquire_u64 track.word",
+    "load track.fields",
+    "check_fence",
+    "load track.word",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,12 @@ class Program:
     bad: Callable[[Registers], bool]
     good: Callable[[Registers], bool]
     slots: int = 1
+
+
+# The checker has no sequentially consistent fences. Read-modify-writes of one word that nothing else touches are
+# ordered among one another as those are, and give no more than they do where this is asked. A clock is a word, too:
+# whoever looks at it later finds a later time, and to look orders nothing else.
+FULL_FENCE = fetch_add("fence", 1, ACQ_REL)
 
 
 def writer_op(step: str, number: int, slots: int) -> Op:
@@ -91,13 +106,17 @@ def writer_op(step: str, number: int, slots: int) -> Op:
         "publish_u64 configs.word": store("record", 2 * number + 2, REL),
         "store track.word": store("track", 2 * number + 1),
         "store track.fields": store("track.fields", number),
+        "store track.kind": store("track.kind", 1),
         "publish_u64 track.word": store("track", 2 * number + 2, REL),
         "publish_u64 hot.gop_head": store("gop_head", number + 1, REL),
         "publish_u64 hot.config_head": store("config_head", number + 1, REL),
         "publish_u64 hot.head": store("head", number + 1, REL),
         "store hot.head": store("head", number + 1),
         "bump_u32 wake.word": fetch_add("wake", 1, REL),
+        "clock_fence": FULL_FENCE,
+        "now": fetch_add("clock", 1, register=f"clock of frame {number}"),
         "publish_u32 hot.state": store("state", 2, REL),
+        "store hot.state": store("state", 2),
     }[step]
 
 
@@ -115,6 +134,10 @@ def reader_op(step: str, count: int) -> Op:
     }.get(name, name.removeprefix("hot."))
     if verb == "check_fence":
         return fence(ACQ)
+    if verb == "clock_fence":
+        return FULL_FENCE
+    if verb == "now":
+        return fetch_add("clock", 1, register="clock")
     if verb == "copy":
         return load("payload", "payload/0")
     return load(place, f"{place}/{count}", ACQ if verb.startswith("acquire") else RLX)
@@ -235,11 +258,25 @@ PROGRAMS = (
     ),
     Program("a track's entry, overwritten", (STORE_TRACK, STORE_TRACK), READ_TRACK, *locked("track")),
     Program(
+        "a torn entry of a track, after the first claim",
+        ((*SETTLE_TRACK, "publish_u32 hot.state"), SETTLE_TRACK),
+        ("acquire_u32 hot.state", "load track.kind", "load track.word"),
+        lambda r: r["state/0"] == 2 and r["track.kind/0"] != 1,
+        lambda r: r["state/0"] == 2 and r["track/0"] == 3,
+    ),
+    Program(
         "the wake word shows the slot",
         TWO,
         ("acquire_u32 wake.word", "acquire_u64 slot.word"),
         missing("wake", "slot0", scale=2),
         lambda r: r["wake/0"] == 2,
+    ),
+    Program(
+        "who sleeps later than the writer looked at the clock finds the word changed",
+        (WAKE,),
+        ("now", "clock_fence", "compare wake.word"),
+        lambda r: r["clock"] > r["clock of frame 0"] and r["wake/0"] == 0,
+        lambda r: r["clock"] < r["clock of frame 0"] and r["wake/0"] == 0,
     ),
     Program(
         "the end shows the last frame",
@@ -282,6 +319,12 @@ def _named(steps: Sequence[str]) -> Sequence[Program]:
     return [program for program in PROGRAMS if program.name in steps]
 
 
+def _live_relaxed(program: Program) -> Program:
+    """The first claim is over before its tracks can be seen to be there."""
+    first = without(swapped(program.writer[0], "publish_u32 hot.state", "store hot.state"), "publish_u64 track.word")
+    return replace(program, writer=(first, program.writer[1]))
+
+
 FRAMES = [program.name for program in PROGRAMS[:3]]
 MUTANTS: Mapping[str, tuple[Callable[[Program], Program], Sequence[Program]]] = {
     "announce fence dropped": (writing(without(RESERVE, "announce_fence"), COPY, COMMIT), _named(FRAMES)),
@@ -317,8 +360,21 @@ MUTANTS: Mapping[str, tuple[Callable[[Program], Program], Sequence[Program]]] = 
     "check fence of the payload dropped": (reading(lambda steps: without(steps, "check_fence", 1)), _named(FRAMES)),
     "check of the payload dropped": (reading(lambda steps: steps[: steps.index("copy") + 1]), _named(FRAMES)),
     "release and acquire of the watermark in place of fences": (_watermark_without_fences, _named(FRAMES)),
+    "clock fence of the writer dropped": (
+        lambda program: replace(program, writer=(without(WAKE, "clock_fence"),)),
+        _named(["who sleeps later than the writer looked at the clock finds the word changed"]),
+    ),
+    "clock fence of the reader dropped": (
+        reading(lambda steps: without(steps, "clock_fence")),
+        _named(["who sleeps later than the writer looked at the clock finds the word changed"]),
+    ),
+    "clock before the bump": (
+        lambda program: replace(program, writer=(("now", "clock_fence", "bump_u32 wake.word"),)),
+        _named(["who sleeps later than the writer looked at the clock finds the word changed"]),
+    ),
     "wake before the slot word": (
         writing(RESERVE, COPY, ("bump_u32 wake.word",), SLOT, JOIN_POINT),
         _named(["the wake word shows the slot"]),
     ),
+    "the first claim's state relaxed": (_live_relaxed, _named(["a torn entry of a track, after the first claim"])),
 }

@@ -11,7 +11,8 @@ from pathlib import Path
 
 CORE = Path(__file__).parents[2] / "arclyd" / "ring" / "core"
 ATOMIC = (
-    "load store acquire_u64 acquire_u32 publish_u64 publish_u32 bump_u32 announce_fence check_fence copy_in copy_out"
+    "load store acquire_u64 acquire_u32 publish_u64 publish_u32 bump_u32 announce_fence check_fence clock_fence now "
+    "copy_in copy_out"
 )
 CALL = re.compile(r"\b([a-z_][a-z0-9_]*)\s*\(")
 DEFINITION = r"^[a-z][^;{}()]*?\b%s\([^;{]*?\)\s*\{"

@@ -80,6 +80,40 @@ static void a_joiner_gets_configurations_lead_in_keyframe_then_everything(void) 
     free(region.base);
 }
 
+/* Sound that runs further ahead than the ring holds: what is left of it, and the picture it belongs to. */
+static void a_keyframe_is_joined_though_its_lead_in_is_gone(void) {
+    const struct arcly_region region = make(16 << 10, 256); /* sixteen frames of 1,000 bytes */
+    struct arcly_writer writer = claim_av(&region);
+    struct arcly_gop_copy gop;
+    put_config(&writer, 0, 40);
+    put_config(&writer, 1, 5);
+    put(&writer, 0, 100, 0, ARCLY_KEY);
+    for (int i = 0; i < 30; i++)
+        put(&writer, 1, 1000, 48000 + i * 1024, 0);
+    put(&writer, 0, 1000, 90000, ARCLY_KEY);
+    const uint64_t key = writer.head - 1;
+    for (uint64_t behind = 0; behind <= 15; behind++) {
+        EQUAL(arcly_gop_read(&region, 1, &gop), ARCLY_OK);
+        EQUAL(gop.join_seq, 3);
+        CHECK(gop.intact && gop.joinable && !gop.whole);
+        for (int start = 0; start < 2; start++) {
+            struct arcly_reader reader = reader_at(&region, start ? ARCLY_FROM_OLDEST : ARCLY_FROM_KEYFRAME, 0);
+            EQUAL(drain_waiting(&reader), 2 + 16);
+            CHECK(seen[0].kind == ARCLY_GOT_CONFIG && seen[1].kind == ARCLY_GOT_CONFIG);
+            for (uint64_t i = 0; i < 16; i++)
+                EQUAL(seen[2 + i].seq, key - 15 + behind + i);
+            CHECK(seen[2 + 15 - behind].flags & ARCLY_KEY);
+            EQUAL(reader.missed, 0);
+        }
+        put(&writer, 0, 1000, 93000 + (int64_t)behind * 3000, 0);
+    }
+    EQUAL(arcly_gop_read(&region, 1, &gop), ARCLY_OK);
+    CHECK(!gop.intact && !gop.joinable);
+    struct arcly_reader late = reader_at(&region, ARCLY_FROM_KEYFRAME, 0);
+    EQUAL(drain_waiting(&late), 0);
+    free(region.base);
+}
+
 static void each_start_has_its_place(void) {
     const struct arcly_region region = make(1 << 20, 256);
     struct arcly_writer writer = claim_av(&region);
@@ -350,8 +384,7 @@ static void a_joiner_between_writers_gets_the_old_configuration(void) {
     put_config(&first, 0, 20);
     put_config(&first, 1, 21);
     put(&first, 0, 10, 0, ARCLY_KEY);
-    const struct arcly_track_spec video_only[] = {VIDEO};
-    struct arcly_writer second = claim(&region, video_only, 1);
+    struct arcly_writer second = claim_av(&region);
     struct arcly_reader reader = reader_at(&region, ARCLY_FROM_KEYFRAME, 0);
     CHECK(drain_waiting(&reader) >= 2);
     EQUAL(seen[0].size, 20);
@@ -360,6 +393,40 @@ static void a_joiner_between_writers_gets_the_old_configuration(void) {
     struct arcly_reader late = reader_at(&region, ARCLY_FROM_KEYFRAME, 0);
     EQUAL(drain_waiting(&late), 1);
     EQUAL(seen[0].seq, 3);
+    free(region.base);
+}
+
+static void another_writer_has_the_same_tracks(void) {
+    const struct arcly_region region = make(1 << 20, 64);
+    const struct arcly_track_spec fewer[] = {VIDEO}, swapped[] = {AUDIO, VIDEO}, more[] = {VIDEO, AUDIO, AUDIO};
+    struct arcly_track_spec codec[] = {VIDEO, AUDIO}, base[] = {VIDEO, AUDIO};
+    struct arcly_track_copy track;
+    struct arcly_writer other;
+    codec[1].codec++;
+    base[0].den++;
+    arcly_store(region.tracks[0].word, 1); /* left by a first claim that was not finished, with other tracks */
+    arcly_store(region.tracks[0].time_base_num, 7);
+    EQUAL(arcly_track_read(&region, 0, &track), ARCLY_NOTHING);
+    claim_av(&region);
+    for (uint32_t torn = 0; torn <= 1; torn++) {
+        for (uint32_t id = 0; torn && id < region.track_count; id++)
+            arcly_store(region.tracks[id].word, arcly_load(region.tracks[id].word) | 1);
+        EQUAL(arcly_track_read(&region, 0, &track), ARCLY_OK);
+        EQUAL(track.torn, torn);
+        EQUAL(track.kind, ARCLY_VIDEO);
+        EQUAL(arcly_track_read(&region, 1, &track), ARCLY_OK);
+        EQUAL(track.kind, ARCLY_AUDIO);
+        EQUAL(arcly_track_read(&region, 2, &track), ARCLY_NOTHING);
+        EQUAL(arcly_writer_claim(&other, &region, fewer, 1, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, swapped, 2, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, more, 3, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, codec, 2, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_writer_claim(&other, &region, base, 2, 1), ARCLY_E_TRACKS);
+        EQUAL(arcly_load(region.header->hot.epoch), 1);
+    }
+    claim_av(&region);
+    EQUAL(arcly_track_read(&region, 0, &track), ARCLY_OK);
+    EQUAL(track.torn, 0);
     free(region.base);
 }
 
@@ -402,6 +469,7 @@ int main(int argc, char **argv) {
     const struct test tests[] = {
         {"a_joiner_gets_configurations_lead_in_keyframe_then_everything",
          a_joiner_gets_configurations_lead_in_keyframe_then_everything},
+        {"a_keyframe_is_joined_though_its_lead_in_is_gone", a_keyframe_is_joined_though_its_lead_in_is_gone},
         {"each_start_has_its_place", each_start_has_its_place},
         {"a_joiner_waits_for_its_first_keyframe", a_joiner_waits_for_its_first_keyframe},
         {"a_gop_beyond_its_limit_is_not_joined", a_gop_beyond_its_limit_is_not_joined},
@@ -414,6 +482,7 @@ int main(int argc, char **argv) {
         {"a_joiner_that_dawdles_over_configurations_joins_anew", a_joiner_that_dawdles_over_configurations_joins_anew},
         {"a_claim_goes_on_and_says_so", a_claim_goes_on_and_says_so},
         {"a_joiner_between_writers_gets_the_old_configuration", a_joiner_between_writers_gets_the_old_configuration},
+        {"another_writer_has_the_same_tracks", another_writer_has_the_same_tracks},
         {"a_writer_without_leave_stops", a_writer_without_leave_stops},
         {"keyframe_requests_are_seen_once", keyframe_requests_are_seen_once},
     };

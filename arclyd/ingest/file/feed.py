@@ -138,36 +138,20 @@ class Feed:
 
     def _publish(self, unit: Unit, placed: Placed) -> None:
         size = memoryview(unit.payload).nbytes
-        if unit.corrupt:
-            self._subscribers = self._publish_corrupt(unit, placed, size)
-        else:
-            self._subscribers = self._publisher.publish(
-                unit.track,
-                unit.payload,
-                pts=placed.pts,
-                dts=placed.dts,
-                duration=unit.duration,
-                keyframe=unit.keyframe,
-                discontinuity=placed.jumped,
-                droppable=unit.droppable,
-            )
+        self._subscribers = self._publisher.publish(
+            unit.track,
+            unit.payload,
+            pts=placed.pts,
+            dts=placed.dts,
+            duration=unit.duration,
+            keyframe=unit.keyframe,
+            discontinuity=placed.jumped,
+            droppable=unit.droppable,
+            corrupt=unit.corrupt,
+        )
         self._frames += 1
         self._bytes += size
         self._pictures += self._is_video[unit.track]
-
-    def _publish_corrupt(self, unit: Unit, placed: Placed, size: int) -> int:
-        with self._publisher.reserve(unit.track, size) as span:
-            span.buffer[:size] = memoryview(unit.payload)
-            return span.commit(
-                size,
-                pts=placed.pts,
-                dts=placed.dts,
-                duration=unit.duration,
-                keyframe=unit.keyframe,
-                discontinuity=placed.jumped,
-                droppable=unit.droppable,
-                corrupt=True,
-            )
 
     def _warn_too_large(self, error: FrameTooLarge) -> None:
         self._too_large += 1

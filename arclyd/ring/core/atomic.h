@@ -1,7 +1,7 @@
 /* atomic.h - the memory orders of the ring, all in one place.
  *
  * Every cross-process ordering in ring.c goes through a name of this file, and
- * each name says which of the pairs P1..P5 it belongs to. shm_layout.md uses
+ * each name says which of the pairs P1..P6 it belongs to. shm_layout.md uses
  * the same labels and argues why each pair is enough.
  *
  *   P1  announce  ->  overwrite      writer: arcly_announce_fence
@@ -22,6 +22,11 @@
  *   P5  state, closed               writer or daemon: arcly_publish_u32 (release)
  *                                    reader: arcly_acquire_u32
  *       Whoever sees the end also sees every frame before it.
+ *   P6  wake word  ->  clock          writer: arcly_clock_fence between the two
+ *                                    reader: arcly_clock_fence, then the word
+ *       Of a writer that looks at the clock after the bump, and a reader that
+ *       does so before it compares the word: if the writer looked first, the
+ *       reader finds the bump.
  *
  * A store-release of the watermark would not do for P1: release orders what
  * comes *before* the store, and the payload is written *after* it. A
@@ -72,6 +77,25 @@ static inline void arcly_publish_u32(arcly_u32 *word, uint32_t value) {
 }
 static inline void arcly_bump_u32(arcly_u32 *word) {
     atomic_fetch_add_explicit(word, 1, memory_order_release);
+}
+
+/* P6: between a look at the clock and what must not be on its other side. */
+static inline void arcly_clock_fence(void) {
+#if defined(__x86_64__)
+    /* The bump is a locked instruction and the clock is read behind lfence; a system call orders as much. */
+    atomic_signal_fence(memory_order_seq_cst);
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
+/* Between two looks of a loop that spins. */
+static inline void arcly_pause(void) {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 
 /* P1, writer's half: after the announcement, before the first byte it covers.

@@ -152,7 +152,8 @@ struct arcly_header {
     struct arcly_counters counters; /* 896 */
 };
 
-/* Track table entry. Fields before the counters change under `word` (odd: busy). */
+/* Track table entry. Fields before the counters change under `word` (odd: busy); from LIVE on kind, codec and time
+ * base are settled: every store of them is of the value there. */
 struct arcly_track {
     arcly_u64 word;            /*   0 W 2n even: stable, odd: being written */
     arcly_u32 kind;            /*   8 W arcly_kind */

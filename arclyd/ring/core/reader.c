@@ -45,16 +45,24 @@ static bool configs_kept(const struct arcly_reader *r, uint64_t seq, struct arcl
     return true;
 }
 
+/* Where reading from that join point on begins: with the lead-in, or what is left of it. A reader that lost its place
+ * counts every frame from there to the keyframe as missed, so it takes none: the number stays exact and what follows it
+ * is dense. */
+static uint64_t join_from(const struct arcly_reader *r, const struct arcly_gop_copy *gop) {
+    if (r->lost)
+        return gop->key_seq;
+    const uint64_t oldest = gop->whole ? gop->join_seq : arcly_oldest(r->region);
+    return oldest < gop->join_seq ? gop->join_seq : oldest < gop->key_seq ? oldest : gop->key_seq;
+}
+
 static int join_at(struct arcly_reader *r, const struct arcly_gop_copy *gop, struct arcly_item *item) {
     struct arcly_track_copy track;
     if (gop->key_seq > arcly_acquire_u64(&r->region->header->hot.head))
         return ARCLY_E_CORRUPT;
     if (arcly_track_read(r->region, gop->track, &track) != ARCLY_OK)
-        return ARCLY_NOTHING; /* a writer stands, or died, in the middle of its entry, or has no such track */
-    /* A reader that lost its place counts every frame from there to the keyframe as missed, so it takes no
-     * lead-in: the number stays exact and what follows it is dense. */
+        return ARCLY_NOTHING; /* no such track: the region contradicts itself */
     ARCLY_FAULT("join.track");
-    const uint64_t from = r->lost ? gop->key_seq : gop->join_seq;
+    const uint64_t from = join_from(r, gop);
     if (!configs_kept(r, from, item))
         return ARCLY_NOTHING;
     ARCLY_FAULT("join.configs");
@@ -78,7 +86,7 @@ static uint64_t choose_gop(const struct arcly_reader *r, enum arcly_start start,
             break;
         if (!candidate.joinable)
             continue;
-        if (start != ARCLY_FROM_KEYFRAME && !configs_kept(r, candidate.join_seq, item))
+        if (start != ARCLY_FROM_KEYFRAME && !configs_kept(r, join_from(r, &candidate), item))
             break; /* nor are those of older ones */
         *gop = candidate;
         chosen = number;

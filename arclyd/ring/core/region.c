@@ -230,13 +230,14 @@ uint64_t arcly_oldest(const struct arcly_region *region) {
 }
 
 int arcly_track_read(const struct arcly_region *region, uint32_t id, struct arcly_track_copy *copy) {
-    if (id >= region->track_count)
+    /* A first claim that was not finished counts for nothing; a finished one has settled what the tracks are. */
+    if (id >= region->track_count || arcly_acquire_u32(&region->header->hot.state) == ARCLY_NEW) /* P5 */
         return ARCLY_NOTHING;
     const struct arcly_track *track = &region->tracks[id];
-    int error = ARCLY_E_CORRUPT;
-    for (int attempt = 0; attempt < 1000 && error; attempt++) {
+    copy->torn = true;
+    for (int left = 1000; left-- && copy->torn;) {
         const uint64_t word = arcly_acquire_u64(&track->word);
-        if (word & 1)
+        if (word & 1 && left) /* with none left it is taken as it stands */
             continue;
         copy->kind = arcly_load(track->kind);
         copy->codec = arcly_load(track->codec);
@@ -250,11 +251,8 @@ int arcly_track_read(const struct arcly_region *region, uint32_t id, struct arcl
         ARCLY_FAULT("track_read.fields");
         arcly_check_fence();
         ARCLY_FAULT("track_read.fence");
-        if (arcly_load(track->word) == word)
-            error = ARCLY_OK;
+        copy->torn = word & 1 || arcly_load(track->word) != word;
     }
-    if (error)
-        return error;
     if (copy->num == 0)
         return ARCLY_NOTHING;
     if (copy->den == 0 || copy->kind > ARCLY_DATA)
@@ -309,7 +307,7 @@ static bool needs_config(const struct arcly_region *region, uint32_t track, uint
 int arcly_config_at(const struct arcly_region *region, uint32_t track, uint64_t seq, struct arcly_config_copy *copy) {
     struct arcly_track_copy has = {0};
     const int there = arcly_track_read(region, track, &has);
-    const bool none_now = there == ARCLY_NOTHING || (there == ARCLY_OK && has.config_gen == 0);
+    const bool none_now = there == ARCLY_NOTHING || (there == ARCLY_OK && !has.torn && has.config_gen == 0);
     if (none_now && of_newest_writer(region, seq))
         return ARCLY_NOTHING;
     ARCLY_FAULT("config_at.track");
@@ -396,7 +394,9 @@ int arcly_gop_read(const struct arcly_region *region, uint64_t number, struct ar
     copy->frames = until > copy->join_seq ? until - copy->join_seq : 0;
     copy->bytes = bytes > copy->bytes_before ? bytes - copy->bytes_before : 0;
     copy->duration_ns = media_ns(region, copy->track, copy->pts, last_pts);
-    copy->intact = head - copy->join_seq <= region->slot_count && watermark - copy->join_pos <= region->payload_size;
+    copy->whole = head - copy->join_seq <= region->slot_count && watermark - copy->join_pos <= region->payload_size;
+    struct arcly_frame key; /* sound may run so far ahead that the start of it is gone before its picture is there */
+    copy->intact = copy->whole || arcly_read(region, copy->key_seq, &key) == ARCLY_OK;
     copy->joinable = copy->intact && !(region->gop_limit_frames && copy->frames > region->gop_limit_frames) &&
                      !(region->gop_limit_bytes && copy->bytes > region->gop_limit_bytes) &&
                      !(region->gop_limit_ms && copy->duration_ns / 1000000 > region->gop_limit_ms);

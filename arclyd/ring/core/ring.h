@@ -65,6 +65,7 @@ enum {
     ARCLY_E_REPLACED = -5,  /* another epoch was granted */
     ARCLY_E_CLOSED = -6,    /* the stream was closed, or this writer was */
     ARCLY_E_ARGUMENT = -7,  /* no such track, no such span */
+    ARCLY_E_TRACKS = -8,    /* a claim of other tracks than the region's */
 };
 
 /* ------------------------------------------------------------------ region */
@@ -147,9 +148,11 @@ struct arcly_track_copy {
     uint32_t kind, codec, num, den, width, height, sample_rate, channels, config_gen;
     uint64_t frames, bytes, keyframes, configs, last_publish_ns;
     int64_t last_pts, last_dts;
+    bool torn; /* a writer stands, or died, inside the entry: width to config_gen are each of before or after */
 };
 
-/* Track id: ARCLY_OK, ARCLY_NOTHING (no such track), ARCLY_E_CORRUPT (being written by nobody alive). */
+/* Track id: ARCLY_OK, ARCLY_NOTHING (no such track, or no claim was finished so far), ARCLY_E_CORRUPT. Kind, codec and
+ * time base stay what the region's first writer made them, so they are right in a torn entry, too. */
 int arcly_track_read(const struct arcly_region *region, uint32_t id, struct arcly_track_copy *copy);
 
 struct arcly_config_copy {
@@ -171,7 +174,8 @@ struct arcly_gop_copy {
     uint32_t track, epoch;
     /* derived, from what follows it */
     uint64_t frames, bytes, duration_ns;
-    bool intact, joinable;
+    bool intact, joinable; /* the keyframe is there, with all that follows it */
+    bool whole;            /* … and so is the lead-in */
 };
 
 /* Join point `number`: ARCLY_OK, ARCLY_NOTHING, ARCLY_E_LAPPED, ARCLY_E_CORRUPT. */
@@ -192,6 +196,7 @@ struct arcly_meta {
     uint16_t flags; /* ARCLY_KEY | ARCLY_DISCONTINUITY | ARCLY_DROPPABLE | ARCLY_CORRUPT */
 };
 
+#define ARCLY_BRISK_FRAMES 4 /* see wait.h */
 #define ARCLY_LOOKBACK 64 /* audio frames looked through for those ahead of a keyframe */
 
 /* The writer's private state; nothing in it is shared. */
@@ -215,11 +220,12 @@ struct arcly_writer {
         int64_t ns;
     } lookback[ARCLY_LOOKBACK];
     uint32_t lookback_count;
+    uint64_t published_ns[ARCLY_BRISK_FRAMES]; /* when the last frames were: frame s at s % ARCLY_BRISK_FRAMES */
 };
 
 /* Become the writer: finish or drop what a killed predecessor left, epoch + 1. The
- * caller holds the region's lock. ARCLY_E_ARGUMENT: bad tracks; ARCLY_E_CORRUPT;
- * ARCLY_E_CLOSED: the stream is over. */
+ * caller holds the region's lock. ARCLY_E_ARGUMENT: bad tracks; ARCLY_E_TRACKS: of another number, kind, codec or
+ * time base than the writer's before; ARCLY_E_CORRUPT; ARCLY_E_CLOSED: the stream is over. */
 int arcly_writer_claim(struct arcly_writer *writer, const struct arcly_region *region,
                        const struct arcly_track_spec *tracks, uint32_t track_count, uint32_t pid);
 

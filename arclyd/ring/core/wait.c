@@ -14,12 +14,59 @@ static long futex(const arcly_u32 *word, int op, uint32_t value, const struct ti
     return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
+/* Whether the writer may have left out the call that wakes (P6): the last ARCLY_BRISK_FRAMES came within twice the
+ * time it needs for that. Whoever finds the sample unchanged has loaded a head that covers every frame the sample does. */
+static bool brisk(const struct arcly_region *region) {
+    const uint64_t head = arcly_acquire_u64(&region->header->hot.head);
+    struct arcly_frame frame;
+    if (head - region->base_seq < ARCLY_BRISK_FRAMES || arcly_read(region, head - ARCLY_BRISK_FRAMES, &frame) != ARCLY_OK)
+        return false;
+    const uint64_t now_ns = arcly_now();
+    arcly_clock_fence(); /* P6: the kernel compares the word after this */
+#ifdef ARCLY_MUTANT_NO_NAP
+    return false;
+#endif
+    return now_ns >= frame.publish_ns && now_ns - frame.publish_ns < 2 * ARCLY_BRISK_NS;
+}
+
+int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns) {
+    return timeout_ns > ARCLY_NAP_NS && brisk(region) ? ARCLY_NAP_NS : timeout_ns;
+}
+
 int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t timeout_ns) {
     ARCLY_FAULT("wait.sampled");
+    timeout_ns = arcly_patience(region, timeout_ns);
     struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
     if (futex(&region->header->wake.word, FUTEX_WAIT, sampled, &timeout) == -1 && errno == EINTR)
         return -EINTR;
     return 0;
+}
+
+bool arcly_spin(const struct arcly_region *region, uint32_t sampled, int64_t longest_ns) {
+    const uint64_t begin_ns = arcly_now();
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (arcly_wake_sample(region) != sampled)
+                return true;
+            arcly_pause();
+        }
+    } while (arcly_now() - begin_ns < (uint64_t)longest_ns);
+    return false;
+}
+
+uint64_t arcly_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t before_ns) {
+    arcly_bump_u32(&region->header->wake.word);
+    ARCLY_FAULT("wake.bump");
+    arcly_clock_fence(); /* P6 */
+    const uint64_t now_ns = arcly_now();
+    if (now_ns < before_ns || now_ns - before_ns >= ARCLY_BRISK_NS)
+        arcly_nudge(region);
 }
 
 void arcly_wake(const struct arcly_region *region) {

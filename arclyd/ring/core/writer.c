@@ -61,6 +61,19 @@ static int recover(struct arcly_writer *w) {
     return ARCLY_OK;
 }
 
+/* Readers rely on it: what a track is can't change while they read on. That takes another region. */
+static bool same_tracks(const struct arcly_region *region, const struct arcly_track_spec *tracks, uint32_t count) {
+    struct arcly_track_copy was;
+    for (uint32_t id = 0; id < region->track_count; id++) {
+        const int there = arcly_track_read(region, id, &was);
+        if (there == ARCLY_OK ? id >= count || was.kind != tracks[id].kind || was.codec != tracks[id].codec ||
+                                    was.num != tracks[id].num || was.den != tracks[id].den
+                              : there != ARCLY_NOTHING || id < count)
+            return false;
+    }
+    return true;
+}
+
 int arcly_writer_claim(struct arcly_writer *w, const struct arcly_region *region, const struct arcly_track_spec *tracks,
                        uint32_t track_count, uint32_t pid) {
     struct arcly_header *header = region->header;
@@ -72,6 +85,8 @@ int arcly_writer_claim(struct arcly_writer *w, const struct arcly_region *region
             return ARCLY_E_ARGUMENT;
     if (arcly_load(header->hot.state) == ARCLY_ENDED || arcly_load(header->daemon.closed))
         return ARCLY_E_CLOSED;
+    if (arcly_load(header->hot.state) != ARCLY_NEW && !same_tracks(region, tracks, track_count))
+        return ARCLY_E_TRACKS;
     w->region = region;
     const int error = recover(w);
     if (error)
@@ -287,6 +302,14 @@ static void count(struct arcly_writer *w, uint64_t size, const struct arcly_meta
     arcly_store(header->counters.total_bytes, w->total_bytes);
 }
 
+/* P4. Of a ring too small to hold the frame ARCLY_BRISK_FRAMES ago a reader can't tell how fast frames come. */
+static void wake(struct arcly_writer *w, uint64_t publish_ns) { /* of frame head - 1 */
+    uint64_t *published_ns = &w->published_ns[(w->head - 1) % ARCLY_BRISK_FRAMES];
+    const uint64_t before_ns = w->region->slot_count > ARCLY_BRISK_FRAMES ? *published_ns : 0;
+    *published_ns = publish_ns;
+    arcly_wake_unless_brisk(w->region, before_ns);
+}
+
 static int commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta *meta) {
     struct arcly_header *header = w->region->header;
     const bool config = meta->flags & ARCLY_CONFIG;
@@ -321,7 +344,7 @@ static int commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta
     w->total_bytes += size;
     count(w, size, meta, join_point);
     ARCLY_FAULT("counters");
-    arcly_wake(w->region); /* P4 */
+    wake(w, meta->publish_ns);
     return ARCLY_OK;
 }
 

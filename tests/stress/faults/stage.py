@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arclyd.errors import FrameOverwritten
 from arclyd.ring import region
 from tests.stress.actors import AUDIO, VIDEO
 from tests.stress.payloads import is_payload, mark_of, payload
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SECOND = 1_000_000_000
 SOUND = 1
 
 
 class Band:
-    """A writer with the region's lock: pictures in GOPs, with sound between them."""
+    """A writer with the region's lock: pictures in GOPs, with sound between them, unless ``tracks`` says otherwise."""
 
-    def __init__(self, ring: Any, name: str) -> None:
+    def __init__(self, ring: Any, name: str, tracks: Sequence[tuple[object, ...]] = (VIDEO, AUDIO)) -> None:
         self.fd = region.open_writable(name)
         assert region.lock(self.fd), "the lock is held"
         self.region = ring.Region(self.fd, writable=True)
-        self.writer = ring.Writer(self.region, [VIDEO, AUDIO])
+        self.writer = ring.Writer(self.region, list(tracks))
         self._marks = [0, 0]
 
     def config(self, track: int) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from arclyd.errors import FrameOverwritten, PublisherClosed
+from arclyd.errors import FrameOverwritten, PublisherClosed, RegionCorrupt
 from arclyd.ring import region
+from tests.stress.actors import AUDIO, VIDEO
 from tests.stress.faults.building import points
 from tests.stress.faults.puppet import Puppet
 from tests.stress.faults.stage import SECOND, SOUND, Band, Heard, attach, everything_holds, listen
@@ -20,6 +21,7 @@ Puppets = Callable[..., Puppet]
 
 READING = points("region.c", "reader.c")
 WRITING = (*points("writer.c"), "copy.half", "copy.whole", "wake.bump")
+CLAIMING = [point for point in WRITING if point.startswith(("claim.", "track."))]
 
 
 # ------------------------------------------------------- a reader is held
@@ -210,7 +212,7 @@ def test_readers_and_joiners_at_every_step_of_the_writer(ring: Any, make_region:
     assert witness.closed == ring.CLOSED_ENDED
 
 
-@pytest.mark.parametrize("point", [point for point in WRITING if point.startswith(("claim.", "track."))])
+@pytest.mark.parametrize("point", CLAIMING)
 def test_a_second_claimant_while_the_first_is_in_the_middle_of_its_claim(
     ring: Any, make_region: Region, puppet: Puppets, point: str
 ) -> None:
@@ -238,6 +240,100 @@ def test_a_second_claimant_while_the_first_is_in_the_middle_of_its_claim(
     assert heard.frames == list(range(second.region.head))
     assert set(heard.epochs) == {epoch, second.writer.epoch}
     second.leave()
+
+
+def told(attached: Any) -> list[tuple[object, ...]]:
+    return [(track.id, track.kind, track.codec, track.time_base) for track in attached.tracks()]
+
+
+def claim_with(ring: Any, name: str, tracks: list[tuple[object, ...]]) -> None:
+    fd = region.open_writable(name)
+    try:
+        assert region.lock(fd)
+        ring.Writer(ring.Region(fd, writable=True), tracks).detach()
+    finally:
+        region.unlock(fd)
+        os.close(fd)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("point", [*CLAIMING, *(point for point in WRITING if point.startswith("config."))])
+def test_what_the_tracks_are_can_be_told_wherever_the_writer_died(
+    ring: Any, make_region: Region, puppet: Puppets, point: str, nth: int
+) -> None:
+    name = make_region()
+    band = Band(ring, name)
+    band.begin()
+    band.leave()
+
+    def play() -> None:
+        for _ in range(3):
+            returned = Band(ring, name)
+            returned.begin()
+            returned.leave()
+
+    puppet(play, (point, nth)).until(point).kill()
+    attached = attach(ring, name)
+    assert told(attached) == [(0, *VIDEO[:3]), (1, *AUDIO[:3])]
+    everything_holds(ring, attached)
+    assert listen(ring, ring.Reader(attached), 0, from_key=True).frames, "what the dead writer left can't be joined"
+    for other in ([VIDEO], [AUDIO, VIDEO], [VIDEO, AUDIO, AUDIO]):
+        with pytest.raises(RegionCorrupt, match="other tracks"):
+            claim_with(ring, name, other)
+    claim_with(ring, name, [VIDEO, AUDIO])
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("point", CLAIMING)
+def test_a_first_claim_that_was_not_finished_binds_nobody(
+    ring: Any, make_region: Region, puppet: Puppets, point: str, nth: int
+) -> None:
+    name = make_region()
+    nth = nth if point.startswith("track.") else 1
+    puppet(lambda: claim_with(ring, name, [VIDEO, AUDIO]), (point, nth)).until(point).kill()
+    attached = attach(ring, name)
+    if point == "claim.state":
+        assert told(attached) == [(0, *VIDEO[:3]), (1, *AUDIO[:3])]
+        return
+    assert told(attached) == []
+    claim_with(ring, name, [AUDIO])
+    assert told(attached) == [(0, *AUDIO[:3])]
+
+
+@pytest.mark.parametrize("point", ["track.busy", "track.fields"])
+def test_a_second_picture_track_begins_with_its_own_keyframe_though_its_entry_is_being_written(
+    ring: Any, make_region: Region, puppet: Puppets, point: str
+) -> None:
+    name = make_region()
+    band = Band(ring, name, [VIDEO, VIDEO])
+    for track in (0, 1):
+        band.config(track)
+    for track in (0, 1, 0):
+        band.frame(track, keyframe=True)
+    joined_at = band.region.head - 1
+
+    def play() -> None:
+        band.config(1)
+        for keyframe in (False, False, True, False):
+            band.frame(1, keyframe=keyframe)
+
+    writer = puppet(play, point).until(point)
+    writer.stop()
+    reader = ring.Reader(attach(ring, name))
+    got = listen_to_all(reader)
+    os.kill(writer.pid, signal.SIGCONT)
+    writer.result()
+    frames = [item for item in (*got, *listen_to_all(reader)) if not item.is_config]
+    assert frames[0].seq == joined_at
+    pictures = [(item.seq, item.keyframe) for item in frames if item.track == 1]
+    assert pictures == [(joined_at + 4, True), (joined_at + 5, False)], "a picture came before its track's keyframe"
+
+
+def listen_to_all(reader: Any) -> list[Any]:
+    got = []
+    while (item := reader.recv(0)) is not None:
+        got.append(item)
+    return got
 
 
 def test_a_gop_whose_configuration_is_gone_is_not_joined_while_the_next_writer_has_none(

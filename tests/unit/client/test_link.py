@@ -166,9 +166,9 @@ def test_one_thread_serves_all_and_ends_with_the_last(fake: FakeDaemon, tmp_path
 
 def test_a_party_that_raises_does_not_stop_the_others(fake: FakeDaemon, tmp_path: Path) -> None:
     with FakeDaemon(tmp_path / "t") as other:
-        bad, _ = linked(fake)
+        bad, culprit = linked(fake)
         good, party = linked(other)
-        bad._party.order = lambda order: 1 / 0  # type: ignore[method-assign] # a bug in one party
+        culprit.order = lambda order: 1 / 0  # type: ignore[method-assign] # a bug in one party
         fake.push(Order("kicked", "live/cam1"))
         other.push(Order("kicked", "live/cam1"))
         wait_until(lambda: party.orders, what="the order to the other")

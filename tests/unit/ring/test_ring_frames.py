@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import gc
 import mmap
 import os
@@ -212,10 +213,28 @@ def test_a_span_is_used_once_and_within_its_size(ring: Ring) -> None:
     with pytest.raises(ValueError, match="released"):
         kept[0] = 1
     with pytest.raises(BufferError):
-        memoryview(span)
+        span.buffer  # noqa: B018 # to ask is the test
+    with pytest.raises(BufferError):
+        memoryview(ring.writable())  # type: ignore[arg-type] # its memory is lent by spans only
     assert ring.readonly().head == 1
     with pytest.raises(ValueError, match="negative"):
         writer.reserve(0, -1)
+
+
+def test_a_span_that_is_dropped_is_given_back_at_once(ring: Ring) -> None:
+    writer = ring.writer()
+    gc.disable()
+    try:
+        kept = writer.reserve(0, 10).buffer
+        span = writer.reserve(0, 10)
+        span.buffer[:5] = b"lost!"
+        del span
+    finally:
+        gc.enable()
+    with pytest.raises(ValueError, match="released"):
+        kept[0] = 1
+    writer.publish(0, b"next", pts=0, keyframe=True)
+    assert take(ring.reader()).tobytes() == b"next"
 
 
 def test_a_span_outlives_its_writer(ring: Ring) -> None:
@@ -269,7 +288,7 @@ def test_a_writer_whose_grant_went_stops(ring: Ring) -> None:
     assert daemon.state == _ring.STATE_LIVE
 
 
-@pytest.mark.parametrize("stop", [Writer.end, Writer.detach, Writer.forget])
+@pytest.mark.parametrize("stop", [Writer.end, Writer.detach, Writer.release])
 def test_a_stopped_writer_is_closed(ring: Ring, stop: Callable[[Writer], None]) -> None:
     writer = ring.writer()
     span = writer.reserve(0, 5)
@@ -286,6 +305,36 @@ def test_a_stopped_writer_is_closed(ring: Ring, stop: Callable[[Writer], None]) 
     assert writer.keyframe_requested() is False
     assert ring.readonly().head == 0
     assert ring.readonly().state == (_ring.STATE_ENDED if stop is Writer.end else _ring.STATE_LIVE)
+
+
+def test_a_released_writer_has_no_region(ring: Ring) -> None:
+    writer = ring.writer()
+    writer.publish(0, b"x", pts=0, keyframe=True)
+    assert isinstance(writer.region, Region)
+    writer.release()
+    writer.release()
+    writer.end()
+    assert writer.region is None
+    assert (writer.epoch, writer.gated, writer.keyframe_requested()) == (1, 0, False)
+    assert ring.readonly().state == _ring.STATE_LIVE
+
+
+def test_a_refusing_writer_raises_what_it_was_told(ring: Ring) -> None:
+    writer = ring.writer()
+    span = writer.reserve(0, 5)
+    raised = []
+    writer.refuse(functools.partial(PublisherReplaced, "live/x"))
+    for publish in (
+        lambda: writer.publish(0, b"x", pts=0),
+        lambda: writer.set_config(0, b"x"),
+        lambda: writer.reserve(0, 1),
+    ):
+        with pytest.raises(PublisherReplaced, match="another publisher took 'live/x' over") as caught:
+            publish()
+        raised.append(caught.value)
+    assert len({id(error) for error in raised}) == 3  # each has a traceback of its own
+    span.commit(5, pts=0)  # whose ring it is, the region says
+    assert ring.readonly().head == 1
 
 
 def test_a_closed_stream_has_no_writer(ring: Ring) -> None:

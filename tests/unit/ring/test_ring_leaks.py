@@ -14,7 +14,7 @@ import pytest
 
 from arclyd.errors import ArclydError
 from arclyd.ring import _ring, region
-from arclyd.ring._ring import Gap, Reader, Region, Writer
+from arclyd.ring._ring import Gap, Reader, Region, Waiter, Writer
 from tests.unit.ring.rings import AUDIO, VIDEO, Ring
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ LOOKS = (
     "span",
     "recv_many",
     "wait",
+    "waiter",
+    "waiter's thread",
     "kick",
     "start refused",
     "gap",
@@ -126,10 +128,12 @@ def looks(ring: Ring) -> dict[str, Callable[[], object]]:
         "config too large": lambda: writer.set_config(0, bytes(1 << 16)),
         "config no track": lambda: writer.set_config(9, b"x"),
         "span refused": lambda: writer.reserve(0, 1 << 30),
-        "span dropped": lambda: len(memoryview(writer.reserve(0, 100))),
+        "span dropped": lambda: len(writer.reserve(0, 100).buffer),
         "span": lambda: writer.reserve(0, 100).commit(5, pts=1, keyframe=True),
         "recv_many": lambda: Reader(looker, ("oldest", 0)).recv_many(1000, 0),
         "wait": lambda: Reader(looker, ("seq", 5)).wait(0),
+        "waiter": lambda: Waiter(Reader(looker, ("seq", 500))).arm(),
+        "waiter's thread": lambda: Waiter(Reader(looker, ("seq", 500)), thread=True).arm(),
         "kick": lambda: Reader(looker).kick(3),
         "start refused": lambda: Reader(looker, ("nowhere", 0)),
         "gap": lambda: (Gap(1, 2) == Gap(1, 2), repr(Gap(1, 2)), hash(Gap(3, 4))),

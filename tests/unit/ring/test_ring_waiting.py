@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import functools
+import os
+import select
 import signal
 import subprocess
 import threading
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from arclyd.ring import _ring
-from arclyd.ring._ring import Frame, Gap, Reader
+from arclyd.ring._ring import Frame, Gap, Reader, Waiter
 from tests.unit.ring.rings import SECOND, Ring, python
 from tests.waiting import wait_until
 
@@ -130,6 +133,105 @@ def test_recv_many_waits_for_the_first_only(ring: Ring) -> None:
     writer.end()
     assert reader.recv_many(3, FOR_EVER) == []
     assert reader.closed == _ring.CLOSED_ENDED
+
+
+def test_who_spins_gets_every_frame_and_sleeps_in_the_end(ring: Ring) -> None:
+    writer = ring.writer()
+    reader = Reader(ring.readonly(), ("live", 0), spin_ns=SECOND // 1000)
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: seen.extend(reader.recv(10 * SECOND) for _ in range(2000)))
+    thread.start()
+    for pts in range(2000):
+        wait_until(lambda: pts - reader.cursor < 10, what="the reader to be near")  # noqa: B023 # called at once
+        writer.publish(0, b"x", pts=pts)
+    thread.join()
+    assert [frame.seq for frame in seen if isinstance(frame, Frame)] == list(range(2000))
+    begun = time.monotonic_ns()
+    assert reader.recv(SECOND // 10) is None
+    assert time.monotonic_ns() - begun >= SECOND // 10
+
+
+@pytest.fixture(params=[False, True], ids=["as the kernel allows", "thread"])
+def waiter_of(request: pytest.FixtureRequest) -> Callable[[Reader], Waiter]:
+    return functools.partial(Waiter, thread=request.param)
+
+
+def rung(waiter: Waiter) -> bool:
+    """Whether the descriptor became readable and said that the wait is over."""
+    poll = select.poll()
+    poll.register(waiter.fileno(), select.POLLIN)
+    while poll.poll(20_000):
+        if waiter.clear():
+            return True
+    return False
+
+
+def test_a_waiter_rings_for_what_comes_and_takes_nothing(ring: Ring, waiter_of: Callable[[Reader], Waiter]) -> None:
+    writer, reader = ring.writer(), ring.reader("live")
+    waiter = waiter_of(reader)
+    for pts in range(50):
+        while not waiter.arm():
+            if pts % 2:
+                assert waiter.arm() is False  # a wait that goes on is not begun anew
+            writer.publish(0, b"x", pts=pts)
+            assert rung(waiter)
+        frame = reader.recv(0)
+        assert isinstance(frame, Frame)
+        assert frame.pts == pts
+    writer.end()
+    assert waiter.arm() is True
+    assert reader.recv(0) is None
+
+
+def test_a_waiter_rings_by_itself_after_a_while(ring: Ring, waiter_of: Callable[[Reader], Waiter]) -> None:
+    ring.writer()
+    waiter = waiter_of(ring.reader("live"))
+    begun = time.monotonic_ns()
+    assert waiter.arm() is False
+    assert rung(waiter)
+    assert time.monotonic_ns() - begun >= 4 * SECOND // 10
+
+
+def test_a_kick_is_noticed(ring: Ring, waiter_of: Callable[[Reader], Waiter]) -> None:
+    ring.writer()
+    reader = ring.reader("live")
+    waiter = waiter_of(reader)
+    assert waiter.arm() is False
+    reader.kick(_ring.CLOSED_KICKED)
+    assert rung(waiter)
+    assert waiter.arm() is True
+    assert reader.recv(0) is None
+    assert reader.closed == _ring.CLOSED_KICKED
+
+
+def test_a_stopped_waiter_waits_no_more(ring: Ring, waiter_of: Callable[[Reader], Waiter]) -> None:
+    ring.writer()
+    waiter = waiter_of(ring.reader("live"))
+    waiter.arm()
+    waiter.stop()
+    waiter.stop()
+    assert waiter.fileno() >= 0
+    with pytest.raises(ValueError, match="stopped"):
+        waiter.arm()
+    waiter.close()
+    waiter.close()
+    assert waiter.fileno() == -1
+    assert waiter.clear() is False
+
+
+def test_a_waiter_of_the_parent_is_dead_in_the_child(ring: Ring, waiter_of: Callable[[Reader], Waiter]) -> None:
+    writer, reader = ring.writer(), ring.reader("live")
+    waiter = waiter_of(reader)
+    assert waiter.arm() is False
+    child = os.fork()
+    if child == 0:
+        with pytest.raises(ValueError, match="another process"):
+            waiter.arm()
+        waiter.close()
+        os._exit(0 if waiter.fileno() == -1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.publish(0, b"x", pts=0)
+    assert rung(waiter)
 
 
 @pytest.mark.parametrize(

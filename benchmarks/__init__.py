@@ -1,0 +1,1 @@
+"""Benchmarks: arclyd beside its peers and beside what the machine can do; see benchmarks/README.md."""
