@@ -140,6 +140,8 @@ class Recorder:
             return "split"
         if rules.bytes is not None and segment.next_bytes > rules.bytes:
             return "split"
+        if segment.refused:
+            return "refused_frame"
         return "tracks" if segment.lacks_track else ""
 
     def _lost(self, missed: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from arclyd.errors import MediaError
 from arclyd.media.codecs import TrackKind
 from arclyd.media.formats.container import FORMATS, Format
 from arclyd.media.formats.libav import open_growing_mp4
@@ -59,6 +60,8 @@ class Segment:
         self.last_seq = first.seq
         self.lacks_track = False
         """A track has begun that is not in the file's header."""
+        self.refused = False
+        """The container did not take a frame."""
         self.frames = 0
         """Frames whose bytes the file has."""
         try:
@@ -98,7 +101,7 @@ class Segment:
         """Write one unit; a picture that can't be decoded is left out, and so is a track that began too late.
 
         Raises:
-            MediaError: the container refuses it, and goes on.
+            MediaError, OverflowError: the container refuses it, and may go on.
             OSError: the disk is full or fails. Nothing is written any more; the file plays up to there.
         """
         if unit.track not in self._places:
@@ -111,14 +114,18 @@ class Segment:
         if unit.starts:
             self._largest_group, self._group = max(self._largest_group, self._group), 0
         origin = self._origins[unit.track]
-        self._output.write(
-            self._places[unit.track],
-            unit.payload,
-            pts=unit.pts - origin,
-            dts=unit.dts - origin,
-            duration=unit.duration,
-            keyframe=unit.keyframe,
-        )
+        try:
+            self._output.write(
+                self._places[unit.track],
+                unit.payload,
+                pts=unit.pts - origin,
+                dts=unit.dts - origin,
+                duration=unit.duration,
+                keyframe=unit.keyframe,
+            )
+        except (MediaError, OverflowError):
+            self.refused = True
+            raise
         self._payload += len(unit.payload)
         self._group += len(unit.payload)
         self._unconfirmed += 1

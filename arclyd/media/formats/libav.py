@@ -32,6 +32,9 @@ NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 FRAGMENTED: Final[Mapping[str, str]] = MappingProxyType({"movflags": "frag_keyframe+empty_moov+default_base_moof"})
 FRAGMENT_US: Final = 1_000_000
 """Longest fragment of a file that grows, in microseconds: what a killed process loses of a stream at most."""
+MAX_TICKS: Final = (1 << 31) - 1
+"""Longest time in ticks between two frames of a track, between a frame's dts and pts, and a frame lasts: what does not
+fit 32 bits FFmpeg's MP4 muxer answers with abort()."""
 CLUSTER_MS: Final = 1000
 """The same for Matroska's clusters, in milliseconds."""
 
@@ -95,6 +98,7 @@ class LibavOutput:
     ) -> None:
         self._name = name
         self._time_bases = [track.time_base for track in tracks]
+        self._last: dict[int, int] = {}
         target = sink if seekable else WriteOnly(sink)
         with _translated(name), _template(init_segment(tracks)) as template:
             # Flushed, so that what a call has completed is in the sink when it returns.
@@ -106,16 +110,23 @@ class LibavOutput:
             self._container.start_encoding()
 
     def write(self, place: int, payload: bytes, *, pts: int, dts: int, duration: int | None, keyframe: bool) -> None:
-        """Write one frame of the track at ``place``, in its time base."""
+        """Write one frame of the track at ``place``, in its time base.
+
+        Raises:
+            MediaError: FFmpeg refuses it, or it is too far from the one before (`MAX_TICKS`).
+        """
+        if max(abs(pts - dts), dts - self._last.get(place, dts)) > MAX_TICKS:
+            raise MediaError(f"{self._name} container", "timestamps too far apart")
         packet: av.Packet[Stream] = av.Packet(payload)
         packet.pts, packet.dts = pts, dts
         packet.time_base = self._time_bases[place]
         packet.stream = self._streams[place]
         packet.is_keyframe = keyframe
-        if duration is not None:
+        if duration is not None and duration <= MAX_TICKS:
             packet.duration = duration
         with _translated(self._name):
             self._container.mux_one(packet)
+        self._last[place] = dts
 
     def close(self) -> None:
         """Complete the container; the sink stays open."""

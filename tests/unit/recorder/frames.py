@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A frame; ``gone``: its bytes are overwritten before they are taken."""
+    """A frame; ``gone``: its bytes are overwritten before they are taken; ``dts_``: its dts, else its pts."""
 
     seq: int
     track: int = 0
@@ -28,10 +28,11 @@ class Sent:
     gone: bool = False
     duration: int | None = None
     publish_ns: int = 0
+    dts_: int | None = None
 
     @property
     def dts(self) -> int:
-        return self.pts
+        return self.pts if self.dts_ is None else self.dts_
 
     def tobytes(self) -> bytes:
         if self.gone:
