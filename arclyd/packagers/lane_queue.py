@@ -41,11 +41,6 @@ class LaneQueue:
         self._step = 0
 
     @property
-    def lead_time(self) -> Fraction | None:
-        """Seconds at which the oldest waiting sample is decoded."""
-        return Fraction(self._waiting[0].dts, self._scale) if self._waiting else None
-
-    @property
     def step(self) -> Fraction:
         """Seconds from the last sample but one to the last."""
         return Fraction(self._step, self._scale)
@@ -89,7 +84,7 @@ class LaneQueue:
 
         Args:
             number: the movie fragment's.
-            shift: whole seconds to add to all times.
+            shift: whole seconds to add to all times; a sample before zero then is left out.
             until: seconds, on the frames' own time line.
             longest: seconds the chunk may last; more waits for the next one. None: no bound.
 

@@ -157,7 +157,8 @@ class Segmenter:
         if self._period is not None:
             for queue in self._queues.values():
                 queue.finish()
-            self._cut_part(None)
+            while self._cut_part(None):  # sound that was ahead may be more than a part
+                pass
             self._close()
             self._period = None
         for queue in self._queues.values():
@@ -198,14 +199,13 @@ class Segmenter:
         for other in self._queues.values():
             other.drop_before(at)  # as a cut here would, had there been something before
         queue.put(frame)
-        earliest = min(time for number in lanes if (time := self._queues[number].lead_time) is not None)
         if resume is not None:
             number, period, shift = resume.marks[frame.seq], resume.period, resume.shift
             origin, wall_ns = resume.origin, resume.wall_ns
         else:
             number = self._number if self._number >= 0 else max(frame.seq, self._after[0] + 1)
             period = self._next_period if self._next_period >= 0 else max(frame.seq, self._after[1] + 1)
-            shift = max(0, math.ceil(-earliest))
+            shift = max(0, math.ceil(-at))
             origin = at + shift
             shown = Fraction(frame.pts) * queue.track.time_base + shift
             wall_ns = frame.capture_ns - round(shown * 1_000_000_000)
@@ -253,26 +253,30 @@ class Segmenter:
     def _is_overdue(self, end: Fraction) -> bool:
         return self.longest is not None and end - self._segment_at > self.longest
 
-    def _cut_part(self, until: Fraction | None) -> None:
+    def _cut_part(self, until: Fraction | None) -> bool:
+        """A part of what is decoded before ``until``; True: there was something."""
         period = self._period
-        assert period is not None
+        if period is None:
+            return False
         fragment = self._number << 10 | self._index & 0x3FF
         chunks: dict[int, Chunk] = {}
-        longest: Fraction | None = None
+        longest = self._cutting.longest_part
         try:
             for number, lane in period.lanes.items():  # the lead comes first
-                chunk = self._queues[number].cut(fragment, period.shift, until, longest)
+                leads = number == period.lead
+                chunk = self._queues[number].cut(fragment, period.shift, until, None if leads else longest)
                 if chunk is not None:
                     chunks[number] = chunk
-                if number == period.lead and chunk is not None and until is not None:
-                    longest = max(self._cutting.longest_part, Fraction(chunk.duration, lane.scale) * PART_MARGIN)
+                    # Pictures farther apart than a part: the sound between two of them goes with the first.
+                    longest = max(longest, Fraction(chunk.duration, lane.scale) * PART_MARGIN) if leads else longest
         except (FrameOverwritten, MediaError):
             self.lost += 1
             self._abandon()
-            return
-        if period.lead in chunks:
+            return False
+        if chunks:
             self._events.append(Part(self._number, self._index, period, self._first_seq, chunks))
             self._index += 1
+        return bool(chunks)
 
     def _abandon(self) -> None:
         """What is missing can't be left out of a chunk: the period ends before it."""

@@ -160,12 +160,28 @@ class Window:
                     return lane
         return None
 
-    def has(self, number: int, part: int | None) -> bool:
-        """True: segment ``number`` is complete, or (with a ``part``) has that part; or what comes after it is there."""
+    def has(self, number: int, part: int | None, lane: int) -> bool:
+        """True: segment ``number`` is complete or has as many parts in ``lane`` that ``part``, from 0, is one of them.
+
+        Also where what comes after it is there (RFC 8216bis, 6.2.5.2).
+        """
+        last = self.segments[-1] if self.segments else None
+        if last is not None and last.complete and last.number == number and part is not None:
+            if part < len(last.chunks(lane)):
+                return True
+            number, part = number + 1, 0  # there is no such part: the next segment's first one is meant
         if number < self.next_number:
             return True
         growing = self.growing
-        return part is not None and growing is not None and growing.number == number and len(growing.parts) > part
+        if part is None or growing is None or growing.number != number:
+            return False
+        return len(growing.chunks(lane)) > part
+
+    def reached(self, number: int, index: int) -> bool:
+        """True: part ``index`` of segment ``number`` was made, or what comes after it."""
+        growing = self.growing
+        at_hand = growing is not None and growing.number == number and growing.parts[-1].index >= index
+        return number < self.next_number or at_hand
 
     def resume(self) -> Resume | None:
         """What a later packager needs to go on exactly here."""

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 FRAGMENTED: Final[Mapping[str, str]] = MappingProxyType({"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+SEGMENT: Final[Mapping[str, str]] = MappingProxyType(
+    # Timestamps as they are, and a mark that the counters of packets start anew, so that each segment stands alone.
+    {"mpegts_copyts": "1", "mpegts_flags": "initial_discontinuity"},
+)
+
+
+def open_ts_segment(sink: Sink, tracks: Sequence[Track]) -> LibavOutput:
+    """One of many pieces of MPEG-TS that are played one after the other, each made without the others."""
+    return LibavOutput(sink, "mpegts", tracks, seekable=False, options=SEGMENT)
 
 
 def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:

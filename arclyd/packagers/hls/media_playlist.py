@@ -57,11 +57,11 @@ def media_playlist(window: Window, style: Style, reports: Sequence[Report] = ())
     return _Playlist(window, style, reports).text()
 
 
-def last_part(window: Window) -> tuple[int, int | None]:
-    """The number and part a playlist ends with."""
+def last_part(window: Window, lane: int) -> tuple[int, int | None]:
+    """The number and part that the playlist of ``lane`` ends with."""
     growing = window.growing
-    if growing is not None and growing.parts:
-        return growing.number, growing.parts[-1].index
+    if growing is not None and (chunks := growing.chunks(lane)):
+        return growing.number, len(chunks) - 1
     return window.next_number - 1, None
 
 

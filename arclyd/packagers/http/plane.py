@@ -86,7 +86,7 @@ class Plane:
         assert period is not None
         if lane is not None and not any(lane in segment.period.lanes for segment in window.segments):
             raise web.HTTPNotFound
-        blocked = await self._block(request, channel)
+        blocked = await self._block(request, channel, lane)
         skip = request.query.get("_HLS_skip") in {"YES", "v2"}
         style = Style(lane, low_latency=channel.settings.low_latency, skip=skip)
         text = media_playlist(window, style, self._reports(channel, lane))
@@ -100,17 +100,16 @@ class Plane:
         reports = []
         for rendition in self._roster.renditions(channel.key.partition("~")[0]):
             folder = "" if rendition is channel else f"../{rendition.key.partition('/')[2]}/"
-            number, part = last_part(rendition.window)
             period = rendition.window.period
             lanes = period.lanes if period else ()
             reports += [
-                Report(folder + names.playlist(other), number, part)
+                Report(folder + names.playlist(other), *last_part(rendition.window, other))
                 for other in lanes
                 if other != lane or rendition is not channel
             ]
         return reports
 
-    async def _block(self, request: web.Request, channel: Channel) -> bool:
+    async def _block(self, request: web.Request, channel: Channel, lane: int | None) -> bool:
         """Hold the request until the playlist has what it asks for; True: it asked for something (6.2.5.2)."""
         number, part = _whole(request, "_HLS_msn"), _whole(request, "_HLS_part")
         if number is None:
@@ -120,7 +119,8 @@ class Plane:
         window = channel.window
         if number > window.next_number + FARTHEST:
             raise web.HTTPBadRequest
-        await self._wait(channel, lambda: window.ended or window.has(number, part))
+        counted = window.period.lead if lane is None and window.period else lane or 0
+        await self._wait(channel, lambda: window.ended or window.has(number, part, counted))
         return True
 
     async def _ready(self, channel: Channel) -> None:
@@ -147,8 +147,9 @@ class Plane:
         named = names.read_media(file)
         if named is None or named.id != window.id:
             raise web.HTTPNotFound
-        if named.part is not None and named.number == window.next_number:
-            await self._wait(channel, lambda: window.ended or window.has(named.number, named.part))
+        part = named.part
+        if part is not None and named.number == window.next_number:
+            await self._wait(channel, lambda: window.ended or window.reached(named.number, part))
         segment = window.segment(named.number)
         if segment is None or named.lane not in segment.period.lanes:
             raise web.HTTPNotFound
