@@ -56,6 +56,16 @@ class Channel:
         self._caught_up = False
 
     @property
+    def name(self) -> str:
+        """The key without the application."""
+        return self.key.partition("/")[2]
+
+    @property
+    def variant(self) -> str:
+        """What tells it from other renditions of its stream: what follows the ``~``, or "source"."""
+        return self.key.partition("~")[2] or "source"
+
+    @property
     def ready(self) -> bool:
         """There is a playlist to be had: its target duration is known."""
         return bool(self.window.target)

@@ -30,8 +30,8 @@ class Media:
     part: int | None
 
 
-def segment(id: str, lane: int, number: int) -> str:
-    """The name of a segment of one lane."""
+def segment(id: str, lane: int, number: int | str) -> str:
+    """The name of a segment of one lane; ``number`` may be what a template has in its place."""
     return f"{id}-{lane}-{number}.m4s"
 
 
@@ -80,3 +80,9 @@ def read_playlist(name: str) -> int | None:
     """The lane of that playlist."""
     found = _PLAYLIST.fullmatch(name)
     return int(found[1]) if found else None
+
+
+def is_own(name: str) -> bool:
+    """True: a packager names files so, and no other one does."""
+    fixed = {MULTIVARIANT, TRANSPORT_MULTIVARIANT, TRANSPORT_PLAYLIST, MANIFEST}
+    return name in fixed or any(form.fullmatch(name) for form in (_MEDIA, _TRANSPORT, _INIT, _PLAYLIST))

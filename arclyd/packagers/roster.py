@@ -14,7 +14,7 @@ from arclyd.errors import ArclydError, DaemonUnavailable
 from arclyd.packagers.channel import Channel, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 log: Final = logging.getLogger(__name__)
 
@@ -65,14 +65,17 @@ class Roster:
         wanted: which streams.
         settings: how they are packaged.
         socket: the daemon's control socket.
+        viewers: how many view each stream now; the daemon is told.
     """
 
-    def __init__(self, wanted: Wanted, settings: Settings, socket: str | None) -> None:
+    def __init__(
+        self, wanted: Wanted, settings: Settings, socket: str | None, viewers: Callable[[], Mapping[str, int]]
+    ) -> None:
         self.settings = settings
         self._wanted = wanted
         self._socket = socket
         self._entries: dict[str, _Entry] = {}
-        self._viewers: Mapping[str, int] = {}
+        self._viewers = viewers
 
     def channel(self, key: str) -> Channel | None:
         """The channel of that stream."""
@@ -89,10 +92,6 @@ class Roster:
         return [
             entry for entry in self.channels() if entry.ready and (entry.key == key or entry.key.startswith(prefix))
         ]
-
-    def watched(self, viewers: Mapping[str, int]) -> None:
-        """How many view each stream now; the daemon is told."""
-        self._viewers = viewers
 
     async def run(self) -> None:
         """Look after the streams for ever; a daemon that is away is waited for."""
@@ -115,11 +114,12 @@ class Roster:
         for stream in await control.list_streams():
             if self._wanted.has(stream.key):
                 self._begin(stream.key, control)
+        viewers = self._viewers()
         for key, entry in list(self._entries.items()):
             if entry.over_at is not None and time.monotonic() > entry.over_at:
                 del self._entries[key]
             elif not entry.task.done():
-                await self._tell(control, entry)
+                await self._tell(control, entry, viewers.get(key, 0))
 
     def _begin(self, key: str, control: AsyncControl) -> None:
         entry = self._entries.get(key)
@@ -143,10 +143,10 @@ class Roster:
                 # Players that have its last playlist still fetch what that lists.
                 entry.over_at = time.monotonic() + float(self.settings.window)
 
-    async def _tell(self, control: AsyncControl, entry: _Entry) -> None:
+    async def _tell(self, control: AsyncControl, entry: _Entry, viewers: int) -> None:
         """Say how many view the stream and where a later packager goes on, if that is news."""
         channel, name = entry.channel, self.settings.name
-        tags = {f"{name}.viewers": str(self._viewers.get(channel.key, 0))}
+        tags = {f"{name}.viewers": str(viewers)}
         if (text := channel.bookmark()) is not None:
             tags[f"{name}.resume"] = text
         if tags == entry.said or (len(tags) == len(entry.said) and time.monotonic() < entry.said_at + TELL_SECONDS):

@@ -43,13 +43,14 @@ class Report:
 class Style:
     """What a playlist shows: a ``lane`` (None: all as MPEG-TS); parts or not; a delta update or all of it.
 
-    ``query``: appended to every URI, a viewer's token.
+    ``query``: appended to every URI, a viewer's token. ``server``: it comes from one that holds requests back.
     """
 
     lane: int | None
     low_latency: bool = True
     skip: bool = False
     query: str = ""
+    server: bool = True
 
 
 def media_playlist(window: Window, style: Style, reports: Sequence[Report] = ()) -> str:
@@ -93,7 +94,7 @@ class _Playlist:
         target = window.target
         lines = ["#EXTM3U", f"#EXT-X-VERSION:{TRANSPORT_VERSION if lane is None else VERSION}"]
         lines.append(f"#EXT-X-TARGETDURATION:{target}")
-        if not window.ended:
+        if self._style.server and not window.ended:
             lines.append(self._server_control())
         if self._parts:
             lines.append(f"#EXT-X-PART-INF:PART-TARGET={decimal(window.cutting.longest_part)}")
