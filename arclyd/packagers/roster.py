@@ -22,7 +22,10 @@ LOOK_SECONDS: Final = 0.25
 """Between two looks at which streams there are."""
 
 TELL_SECONDS: Final = 5.0
-"""Between two words to the daemon about a stream: each is an event there. A later packager starts that much earlier."""
+"""Between two bookmarks, each of which is an event: a later packager starts that much earlier in the ring."""
+
+COUNT_SECONDS: Final = 1.0
+"""Between two counts of viewers."""
 
 RETRY_SECONDS: Final = 1.0
 """Before a stream that could not be packaged is tried again."""
@@ -146,10 +149,13 @@ class Roster:
     async def _tell(self, control: AsyncControl, entry: _Entry, viewers: int) -> None:
         """Say how many view the stream and where a later packager goes on, if that is news."""
         channel, name = entry.channel, self.settings.name
-        tags = {f"{name}.viewers": str(viewers)}
+        counted = f"{name}.viewers"
+        tags = {counted: str(viewers)}
         if (text := channel.bookmark()) is not None:
             tags[f"{name}.resume"] = text
-        if tags == entry.said or (len(tags) == len(entry.said) and time.monotonic() < entry.said_at + TELL_SECONDS):
+        new = len(tags) != len(entry.said)
+        wait = COUNT_SECONDS if tags[counted] != entry.said.get(counted) else TELL_SECONDS
+        if tags == entry.said or (not new and time.monotonic() < entry.said_at + wait):
             return
         entry.said, entry.said_at = tags, time.monotonic()
         try:
