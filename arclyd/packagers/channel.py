@@ -67,8 +67,8 @@ class Channel:
 
     @property
     def ready(self) -> bool:
-        """There is a playlist to be had: its target duration is known."""
-        return bool(self.window.target)
+        """There is a playlist to be had: its target duration is known, and what the ring held is in it."""
+        return bool(self.window.target) and self._caught_up
 
     @property
     def last_numbers(self) -> tuple[int, int]:
@@ -116,13 +116,11 @@ class Channel:
                     self._apply(self._segmenter.receive_gap())
                 else:
                     self._frame(item, subscriber)
-                if not self._caught_up:
-                    self._caught_up = subscriber.lag.frames == 0
-                if self._caught_up and not self.ready:
-                    self._settle()
+                if not self.ready:
+                    self._settle(caught_up=subscriber.lag.frames == 0)
         except EndOfStream as end:
             self._apply(self._segmenter.receive_end())
-            self._settle()
+            self._settle(caught_up=True)
             self.window.end()
             self._wake()
             return end.reason
@@ -136,8 +134,9 @@ class Channel:
         if frame.epoch == self._epoch:
             self._apply(self._segmenter.receive_frame(frame))
 
-    def _settle(self) -> None:
-        longest = self.window.settle()
+    def _settle(self, *, caught_up: bool) -> None:
+        self._caught_up = self._caught_up or caught_up
+        longest = self.window.settle() if self._caught_up else None
         if longest is not None:
             self._segmenter.longest = longest
             self._wake()

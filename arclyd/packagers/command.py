@@ -26,7 +26,9 @@ from arclyd.packagers.roster import Roster, Wanted
 from arclyd.packagers.segmenter import Cutting
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
+
+    Work = Callable[[], Coroutine[None, None, None]]
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -154,9 +156,9 @@ def _secret(path: Path | None) -> bytes | None:
 async def _run(job: _Job) -> None:
     viewers = Viewers()
     roster = Roster(job.wanted, job.settings, job.socket, viewers.counts)
-    work: list[Coroutine[None, None, None]] = [roster.run()]
+    work: list[Work] = [roster.run]
     if job.directory is not None:
-        work.append(Directory(job.directory, roster, job.kind).run())
+        work.append(Directory(job.directory, roster, job.kind).run)
     with _stopped() as stop:
         if job.front is None:
             await _until(stop, work)
@@ -167,9 +169,9 @@ async def _run(job: _Job) -> None:
             await _until(stop, work)
 
 
-async def _until(stop: asyncio.Event, work: list[Coroutine[None, None, None]]) -> None:
+async def _until(stop: asyncio.Event, work: list[Work]) -> None:
     """Do ``work``, which has no end, until ``stop``; what fails ends it all."""
-    tasks = [asyncio.create_task(each) for each in work]
+    tasks = [asyncio.create_task(each()) for each in work]
     waiting = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({*tasks, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -58,7 +58,9 @@ class LaneQueue:
         dts, pts = frame.dts * self._factor, frame.pts * self._factor
         if self._waiting:
             last = self._waiting[-1]
-            dts = max(dts, last.dts + 1)
+            if dts <= last.dts:
+                dts = last.dts + 1
+                pts = max(pts, dts)
             self._step = last.duration = dts - last.dts
         self._waiting.append(_Waiting(frame, dts, pts))
 

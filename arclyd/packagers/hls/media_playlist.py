@@ -159,7 +159,8 @@ class _Playlist:
         if lane is None or lane not in period.lanes:
             return
         init = period.lanes[lane].name
-        if before is None or before is not period:
+        known = before.lanes.get(lane) if before is not None else None
+        if known is None or known.name != init:  # else it holds on, also over a discontinuity (4.4.4.5)
             self._lines.append(f'#EXT-X-MAP:URI="{names.init(init)}{self._style.query}"')
 
     def _part_lines(self, segment: Segment) -> None:

@@ -40,7 +40,7 @@ def transport_segment(segment: Segment) -> bytes:
         output.write(
             place,
             bytes(sample.data),
-            pts=sample.pts,
+            pts=max(sample.pts, sample.dts),  # other than in an MP4, it can't be shown before it is decoded
             dts=sample.dts,
             duration=sample.duration,
             keyframe=sample.keyframe,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from arclyd.packagers.http import tokens
 from arclyd.packagers.http.guard import Guard, Limits
@@ -35,6 +37,15 @@ BACKLOG: Final = 1024
 KEEPALIVE_SECONDS: Final = 20.0
 
 
+class _Expected(logging.Filter):
+    """Keeps requests that are no HTTP out of the log: they are answered with 400, and anybody can send them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False: not to be logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
 @dataclass(frozen=True, slots=True)
 class Front:
     """Where and how it is served. No ``host``: all addresses. ``secret``: requests need a token made with it."""
@@ -53,6 +64,7 @@ async def serving(plane: Plane, front: Front) -> AsyncIterator[tuple[str, int]]:
     app.router.add_get("/{app}/{name}/{file}", plane.handle)
     app.on_response_prepare.append(_common_headers)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEPALIVE_SECONDS)
+    logging.getLogger("aiohttp.server").addFilter(_Expected())
     guard = Guard(front.limits)
     app.middlewares.extend((_guarded(guard), _authorized(front.secret)))
     await runner.setup()
