@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -80,12 +82,12 @@ class Guard:
         addresses: Counter[str] = Counter()
         for handler, watched in self._watched.items():
             transport = handler.transport
-            assert transport is not None
+            assert isinstance(transport, asyncio.WriteTransport)
             address = str((transport.get_extra_info("peername") or ("",))[0])
             addresses[address] += 1
             too_many = 0 < self._limits.per_address < addresses[address]
             if too_many or self._is_over(handler, watched, transport.get_write_buffer_size(), now):
-                transport.abort()
+                _reset(transport)
 
     def _is_over(self, handler: RequestHandler, watched: _Watched, unsent: int, now: float) -> bool:
         waits_for_us = handler in self._busy and not unsent
@@ -93,6 +95,14 @@ class Guard:
             watched.at = now
         watched.unsent = unsent
         return now - watched.at > (self._limits.stalled_seconds if unsent else self._limits.idle_seconds)
+
+
+def _reset(transport: asyncio.WriteTransport) -> None:
+    """End a connection at once, also in the kernel, which would go on sending to who does not take it."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 class _Refusing(asyncio.Protocol):

@@ -35,6 +35,8 @@ CORS: Final = {
 
 BACKLOG: Final = 1024
 KEEPALIVE_SECONDS: Final = 20.0
+FAREWELL_SECONDS: Final = 1.0
+"""At the end, for answers that are on their way; endless ones have none."""
 
 
 class _Expected(logging.Filter):
@@ -63,7 +65,13 @@ async def serving(plane: Plane, front: Front) -> AsyncIterator[tuple[str, int]]:
     app = web.Application(client_max_size=0)
     app.router.add_get("/{app}/{name}/{file}", plane.handle)
     app.on_response_prepare.append(_common_headers)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEPALIVE_SECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,  # a viewer that left waits for nothing any more
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=FAREWELL_SECONDS,
+    )
     logging.getLogger("aiohttp.server").addFilter(_Expected())
     guard = Guard(front.limits)
     app.middlewares.extend((_guarded(guard), _authorized(front.secret)))
