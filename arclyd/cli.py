@@ -14,6 +14,7 @@ VERBS: Final = (
     Verb("publish", "arclyd.ingest.file.command:publish", "Publish a media file, stdin or a test picture as a stream."),
     Verb("record", "arclyd.recorder.command:record", "Record streams to files that play at every moment."),
     Verb("recordings", "arclyd.recorder.listing:recordings", "List what was recorded."),
+    Verb("package", "arclyd.packagers.command:package", "Serve streams as HLS, LL-HLS and DASH over HTTP."),
 )
 """Every verb of `arclyd`."""
 

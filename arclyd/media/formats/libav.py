@@ -37,6 +37,15 @@ MAX_TICKS: Final = (1 << 31) - 1
 fit 32 bits FFmpeg's MP4 muxer answers with abort()."""
 CLUSTER_MS: Final = 1000
 """The same for Matroska's clusters, in milliseconds."""
+SEGMENT: Final[Mapping[str, str]] = MappingProxyType(
+    # Timestamps as they are, and a mark that the counters of packets start anew, so that each segment stands alone.
+    {"mpegts_copyts": "1", "mpegts_flags": "initial_discontinuity"},
+)
+
+
+def open_ts_segment(sink: Sink, tracks: Sequence[Track]) -> LibavOutput:
+    """One of many pieces of MPEG-TS that are played one after the other, each made without the others."""
+    return LibavOutput(sink, "mpegts", tracks, seekable=False, options=SEGMENT)
 
 
 def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
