@@ -26,7 +26,7 @@ def runs(draw: st.DrawFn) -> list[Sample]:
     samples = []
     for _ in range(draw(st.integers(1, 12))):
         duration = draw(st.sampled_from((3600, 3600, 3003, 1, 1 << 20)))
-        composition = draw(st.sampled_from((0, 0, 3600, 7200, -3600)))
+        composition = draw(st.sampled_from((0, 0, 3600, 7200)))
         data = draw(st.binary(min_size=1, max_size=40))
         samples.append(Sample(at, at + composition, duration, draw(st.booleans()), data, draw(st.booleans())))
         at += duration
@@ -36,7 +36,8 @@ def runs(draw: st.DrawFn) -> list[Sample]:
 @given(runs(), st.integers(0, 1 << 40))
 def test_what_was_written_is_read_back(samples: list[Sample], number: int) -> None:
     data = init_segment([TRACK]) + fragment(number, 1, samples)
-    with av.open(BytesIO(data), format="mp4", options={"ignore_editlist": "1"}) as container:
+    # Without FFmpeg's parser, which takes some of these payloads for what they are not, whatever the container says.
+    with av.open(BytesIO(data), format="mp4", options={"ignore_editlist": "1", "fflags": "+noparse"}) as container:
         packets = [packet for packet in container.demux() if packet.dts is not None]
     assert [bytes(packet) for packet in packets] == [bytes(sample.data) for sample in samples]
     assert [packet.dts for packet in packets] == [sample.dts for sample in samples]
@@ -85,3 +86,15 @@ def test_what_is_the_same_for_all_samples_is_said_once() -> None:
 def test_what_a_fragment_can_not_say_is_refused(samples: list[Sample]) -> None:
     with pytest.raises(MediaError, match="movie fragment"):
         fragment(0, 1, samples)
+
+
+def test_a_composition_offset_may_be_negative() -> None:
+    samples = [Sample(9000, 9000 - 3600, 3600, True, b"a"), Sample(12600, 12600 + 3600, 3600, False, b"b")]
+    data = fragment(1, 1, samples)
+    at = data.index(b"trun") + 4
+    version_and_flags, count, _ = struct.unpack_from(">III", data, at)
+    assert (version_and_flags >> 24, count) == (1, 2)
+    columns = sum(bool(version_and_flags & flag) for flag in (0x100, 0x200, 0x400, 0x800))
+    rows = struct.unpack_from(f">{2 * columns}i", data, at + (16 if version_and_flags & 0x4 else 12))
+    assert version_and_flags & 0x800
+    assert rows[columns - 1 :: columns] == (-3600, 3600)  # the offset is a row's last field (ISO/IEC 14496-12, 8.8.8)
