@@ -13,7 +13,7 @@ from benchmarks.harness.worker import started
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 KEY: Final = "bench/attach"
@@ -50,7 +50,7 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
     with started(stage, publish, stage.socket):
         taken = sorted(milliseconds(stage.socket) for _ in range(settings.by_scale(3, 200, 1000)))
     p99 = taken[min(len(taken) - 1, int(len(taken) * 0.99))]
-    whom = {"transport": "arclyd"}
+    whom: Labels = {"transport": "arclyd"}
     return [
         Measured("attach to first decodable frame", "ms", whom, Figure.of(taken)),
         Measured("attach to first decodable frame, p99", "ms", whom, Figure.of([p99])),

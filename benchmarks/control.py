@@ -14,7 +14,7 @@ from benchmarks.harness.worker import started
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 
@@ -50,9 +50,9 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
             for name, ask in requests.items():
                 found[name].append(asked(ask, settings.by_scale(0.05, 0.5, 2.0)))
     for name, pairs in found.items():
-        labels = {"request": name, "streams": streams}
-        figures.append(Measured("control requests", "a second", dict(labels), Figure.of(rate for rate, _ in pairs)))
-        figures.append(Measured("control request p99", "us", dict(labels), Figure.of(p99 for _, p99 in pairs)))
+        labels: Labels = {"request": name, "streams": streams}
+        figures.append(Measured("control requests", "a second", labels, Figure.of(rate for rate, _ in pairs)))
+        figures.append(Measured("control request p99", "us", labels, Figure.of(p99 for _, p99 in pairs)))
     return figures
 
 

@@ -15,7 +15,7 @@ from benchmarks.resources import pss_mib, run_seconds
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 
@@ -69,11 +69,9 @@ def by_streams(stage: Stage, settings: Settings) -> list[Measured]:
             before = run_seconds(daemon.pid)
             time.sleep(seconds)
             spent = 1e3 * (run_seconds(daemon.pid) - before) / seconds
-            labels = {"transport": "arclyd", "streams": count}
-            figures.append(Measured("processor time of the daemon", "ms a second", dict(labels), Figure.of([spent])))
-            figures.append(
-                Measured("memory of the daemon (PSS)", "MiB", dict(labels), Figure.of([pss_mib(daemon.pid)]))
-            )
+            labels: Labels = {"transport": "arclyd", "streams": count}
+            figures.append(Measured("processor time of the daemon", "ms a second", labels, Figure.of([spent])))
+            figures.append(Measured("memory of the daemon (PSS)", "MiB", labels, Figure.of([pss_mib(daemon.pid)])))
     return figures
 
 

@@ -20,7 +20,7 @@ from benchmarks.resources import run_seconds
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 FPS: Final = 30
@@ -107,8 +107,8 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
         ("daemon", "processors"): spent[daemon.pid],
         ("all processes", "processors"): writing + reading + spent[daemon.pid],
     }
-    labels = {"streams": streams, "readers": streams * READERS}
-    return [Measured(what, unit, dict(labels), Figure.of([value])) for (what, unit), value in facts.items()]
+    labels: Labels = {"streams": streams, "readers": streams * READERS}
+    return [Measured(what, unit, labels, Figure.of([value])) for (what, unit), value in facts.items()]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from benchmarks.harness.script import Settings, main
 
 if TYPE_CHECKING:
     from benchmarks.harness.job import Result
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 SIZE = 4096
@@ -30,7 +30,7 @@ def slowest_us(result: Result) -> float:
         values.frombytes(blob)
         columns.append(values)
     latest = sorted(max(each) for each in zip(*columns, strict=False))
-    return latest[len(latest) // 2] / 1000
+    return float(latest[len(latest) // 2]) / 1000
 
 
 def measure(stage: Stage, settings: Settings) -> list[Measured]:
@@ -55,7 +55,7 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
         ]
         results = interleave(stage, jobs, settings.by_scale(1, 3, 5), settings.say)
         for job, found in results.items():
-            labels = {"transport": job.transport, "subscribers": job.subscribers, "pace": pace}
+            labels: Labels = {"transport": job.transport, "subscribers": job.subscribers, "pace": pace}
             for what, quantile in (("publish cost p50", 0.5), ("publish cost p99", 0.99)):
                 cost = Figure.of(percentile_us([result.costs_ns], quantile) for result in found)
                 figures.append(Measured(what, "us", labels, cost))

@@ -7,6 +7,7 @@ over all says what they take together.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import time
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from multiprocessing.synchronize import Event
 
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 KEY: Final = "bench/resources"
+REGION: Final = "/arclyd."
+"""In the name of a region's file."""
 
 
 def read_and_block(socket: str, ready: Event, stop: Event) -> None:
@@ -82,15 +85,22 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
         for count in range(1, most + 1):
             processes.append(readers.enter_context(started(stage, read_and_block, stage.socket)))
             pids = [process.pid or 0 for process in processes]
-            for what, mapping in (("PSS of all readers", ""), ("PSS of the region in all readers", "arclyd.")):
-                memory = Figure.of([sum(pss_mib(pid, mapping) for pid in pids)])
-                figures.append(Measured(what, "MiB", {"transport": "arclyd", "subscribers": count}, memory))
+            shared = [pss_mib(pid, REGION) for pid in pids]
+            facts = {
+                "memory of the region, over all processes that map it (PSS)": sum(shared)
+                + pss_mib(os.getpid(), REGION),
+                "memory of the readers besides (PSS)": sum(map(pss_mib, pids)) - sum(shared),
+            }
+            for what, mebibytes in facts.items():
+                labels: Labels = {"transport": "arclyd", "subscribers": count}
+                figures.append(Measured(what, "MiB", labels, Figure.of([mebibytes])))
         before = [run_seconds(pid) for pid in pids]
         time.sleep(seconds)
         idle = Figure.of(1e3 * (run_seconds(pid) - was) for pid, was in zip(pids, before, strict=True))
         publisher.end()
-    labels = {"transport": "arclyd", "over": f"{seconds:g} s"}
-    figures.append(Measured("processor time of a blocked reader", "ms", dict(labels), idle))
+    figures.append(
+        Measured("processor time of a blocked reader", "ms", {"transport": "arclyd", "over": f"{seconds:g} s"}, idle)
+    )
     return figures
 
 
