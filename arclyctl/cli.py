@@ -30,6 +30,8 @@ VERBS: Final = (
     Verb("tail", "arclyctl.commands.tail:tail", "Print one line for each frame of a stream."),
     Verb("events", "arclyctl.commands.events:events", "Print what happened, and what happens."),
     Verb("dump", "arclyctl.commands.dump:dump", "Write a stream to a media file, as it is."),
+    Verb("snapshot", "arclyctl.commands.snapshot:snapshot", "Write a stream's last keyframe as a picture."),
+    Verb("play", "arclyctl.commands.play:play", "Watch a stream in mpv, ffplay or another player."),
     Verb("kick", "arclyctl.commands.kick:kick", "End one subscriber of a stream, or its publisher (0)."),
     Verb("end", "arclyctl.commands.end:end", "End a stream for everybody."),
     Verb("doctor", "arclyctl.commands.doctor:doctor", "Look for what is wrong on this machine, with the remedy."),

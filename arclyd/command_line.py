@@ -10,9 +10,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fractions import Fraction
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -30,6 +33,10 @@ EXIT_INTERRUPTED: Final = 130
 """Ctrl-C: 128 + SIGINT, as a shell reports it."""
 EXIT_BROKEN_PIPE: Final = 141
 """The reader of our output went away: 128 + SIGPIPE, as for any command in a pipe."""
+
+SIZE_UNITS: Final = MappingProxyType({"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40})
+TIME_UNITS: Final = MappingProxyType({"": 1, "s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800})
+_SECONDS: Final = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-z]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,32 @@ class LazyGroup(click.Group):
             if verb.name.startswith(incomplete)
         ]
         return verbs + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def size(text: str) -> int:
+    """Bytes from ``33554432`` or ``32MiB``.
+
+    Raises:
+        BadParameter: no size.
+    """
+    digits = text.strip().rstrip("bBiIkKmMgGtT")
+    unit = SIZE_UNITS.get(text.strip()[len(digits) :].lower())
+    if not digits.isdecimal() or unit is None:
+        raise click.BadParameter(f"{text!r} is no size (bytes, or as 32MiB)")
+    return int(digits) * unit
+
+
+def seconds(text: str) -> Fraction:
+    """Seconds, more than none, from ``90``, ``2.5s``, ``10min``, ``1h`` or ``7d``.
+
+    Raises:
+        BadParameter: no length of time.
+    """
+    match = _SECONDS.fullmatch(text.strip().lower())
+    unit = TIME_UNITS.get(match["unit"]) if match else None
+    if match is None or unit is None or not Fraction(match["number"]):
+        raise click.BadParameter(f"{text!r} is no length of time (seconds, or as 10min, 1h, 7d)")
+    return Fraction(match["number"]) * unit
 
 
 def version_option(prog: str) -> click.Option:

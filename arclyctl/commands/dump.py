@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from arclyctl import units
+from arclyctl.sinks import FileSink, StdoutSink
 from arclyctl.types import StreamKey
 from arclyd import Gap, Subscriber
 from arclyd.errors import EndOfStream, FrameOverwritten, RequestRefused
@@ -52,55 +51,6 @@ class Written:
     seconds: float
     frames: int
     bytes: int
-
-
-class StdoutSink:
-    """Standard output, which can't be sought; a reader that left is `BrokenPipeError`."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-    def write(self, data: bytes, /) -> int:
-        """Write all of it."""
-        self.bytes += len(data)
-        return sys.stdout.buffer.write(data)
-
-    def finish(self, *, keep: bool) -> int:
-        """Flush; returns the bytes written."""
-        if keep:
-            sys.stdout.buffer.flush()
-        return self.bytes
-
-
-class FileSink:
-    """A file under a temporary name beside its final one, which it gets when it is complete."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._file = self._temporary.open("xb")
-
-    def write(self, data: bytes, /) -> int:
-        """Write all of it."""
-        return self._file.write(data)
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go to a place, as a file does."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """The place gone to."""
-        return self._file.tell()
-
-    def finish(self, *, keep: bool) -> int:
-        """Close; give it its name, or remove it. Returns its size in bytes."""
-        self._file.close()
-        size = self._temporary.stat().st_size
-        if keep:
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink()
-        return size
 
 
 class Part:

@@ -12,9 +12,12 @@ import pytest
 
 from tests.daemon import Daemon, Spawner
 from tests.e2e.others import SERVICE, app, python_for_all
+from tests.recording import ARCLYD, KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+
+    from tests.daemon import Script
 
 
 def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -87,6 +90,17 @@ def guarded(service: Callable[[str], Daemon], request: pytest.FixtureRequest) ->
     """One whose streams are hardened where the test says so."""
     hardened = request.node.callspec.params.get("hardened", False) if hasattr(request.node, "callspec") else False
     return service(app(hardened=hardened))
+
+
+@pytest.fixture
+def record(spawn: Spawner, tmp_path: Path) -> Callable[..., Script]:
+    """Starts a recorder of the stream; its files are ``rec/N.EXTENSION``."""
+
+    def start(*options: object, extension: str = "mp4", key: str = KEY) -> Script:
+        output = tmp_path / "rec" / f"{{number}}.{extension}"
+        return spawn(ARCLYD, "record", key, "-o", output, *options, name="record")
+
+    return start
 
 
 @pytest.fixture

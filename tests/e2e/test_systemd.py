@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "systemd"
 ARCLYD = [sys.executable, "-m", "arclyd"]
+SERVICES = {
+    "arclyd.service": "serve $ARCLYD_OPTIONS",
+    "arclyd-record@.service": "record $ARCLYD_RECORD_OPTIONS %I",
+}
 ARCLYCTL = [sys.executable, "-m", "arclyctl"]
 
 
@@ -40,14 +44,15 @@ def tool(name: str) -> str:
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """A copy of the units with a program that exists: `systemd-analyze verify` wants one."""
-    service = (UNITS / "arclyd.service").read_text()
-    assert "ExecStart=/usr/bin/arclyd serve $ARCLYD_OPTIONS\n" in service
-    (tmp_path / "arclyd.service").write_text(service.replace("/usr/bin/arclyd", sys.executable))
+    for name, command in SERVICES.items():
+        service = (UNITS / name).read_text()
+        assert f"ExecStart=/usr/bin/arclyd {command}\n" in service
+        (tmp_path / name).write_text(service.replace("/usr/bin/arclyd", sys.executable))
     shutil.copy(UNITS / "arclyd.socket", tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("unit", ["arclyd.service", "arclyd.socket"])
+@pytest.mark.parametrize("unit", [*SERVICES, "arclyd.socket"])
 def test_systemd_finds_nothing_to_say_about_the_unit(units: Path, unit: str) -> None:
     verify = [tool("systemd-analyze"), "verify", str(units / unit)]
     result = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
@@ -62,20 +67,26 @@ def test_systemd_would_find_something_to_say(units: Path) -> None:
     assert "no-such-type" in subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False).stderr
 
 
-def test_the_service_is_hardly_exposed(units: Path) -> None:
-    security = [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(units / "arclyd.service")]
+@pytest.mark.parametrize("unit", SERVICES)
+def test_the_service_is_hardly_exposed(units: Path, unit: str) -> None:
+    security = [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(units / unit)]
     result = subprocess.run(security, capture_output=True, text=True, timeout=60, check=False)
-    found = re.search(r"Overall exposure level for arclyd\.service: (\d+\.\d+)", result.stdout)
+    found = re.search(r"Overall exposure level for arclyd.*\.service: (\d+\.\d+)", result.stdout)
     assert found, result.stdout + result.stderr
     assert float(found[1]) <= 3.0
 
 
-def test_the_service_keeps_the_streams_when_it_stops() -> None:
-    settings = settings_of(UNITS / "arclyd.service")
+@pytest.mark.parametrize("unit", SERVICES)
+def test_the_service_keeps_the_streams_when_it_stops(unit: str) -> None:
+    settings = settings_of(UNITS / unit)
     # RemoveIPC= (implied by DynamicUser=) would delete the regions with the service.
     assert settings["DynamicUser"] == "no"
     assert settings["RemoveIPC"] == "no"
     assert settings["User"] == "arclyd"
+
+
+def test_the_service_keeps_its_place_and_knows_its_peers() -> None:
+    settings = settings_of(UNITS / "arclyd.service")
     # Without these the socket in the directory would go, and peers' uids would be unreadable.
     assert settings["RuntimeDirectoryPreserve"] == "yes"
     assert settings["PrivateUsers"] == "no"

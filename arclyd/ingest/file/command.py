@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from arclyd.client.publisher import POLICIES, Publisher
+from arclyd.command_line import size
 from arclyd.control.keys import parse_key
 from arclyd.errors import MediaError
 from arclyd.ingest.file.feed import Feed, Report
@@ -23,20 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STDIN: Final = "-"
-SIZE_UNITS: Final = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
-
-
-def size(text: str) -> int:
-    """Bytes from ``33554432`` or ``32MiB``.
-
-    Raises:
-        BadParameter: no size.
-    """
-    digits = text.strip().rstrip("bBiIkKmMgG")
-    unit = SIZE_UNITS.get(text.strip()[len(digits) :].lower())
-    if not digits.isdecimal() or unit is None:
-        raise click.BadParameter(f"{text!r} is no size (bytes, or as 32MiB)")
-    return int(digits) * unit
 
 
 def _tags(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from io import BytesIO
+from math import lcm
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,22 @@ if TYPE_CHECKING:
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 FRAGMENTED: Final[Mapping[str, str]] = MappingProxyType({"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+FRAGMENT_US: Final = 1_000_000
+"""Longest fragment of a file that grows, in microseconds: what a killed process loses of a stream at most."""
+MAX_TICKS: Final = (1 << 31) - 1
+"""Longest time in ticks between two frames of a track, between a frame's dts and pts, and a frame lasts: what does not
+fit 32 bits FFmpeg's MP4 muxer answers with abort()."""
+CLUSTER_MS: Final = 1000
+"""The same for Matroska's clusters, in milliseconds."""
+SEGMENT: Final[Mapping[str, str]] = MappingProxyType(
+    # Timestamps as they are, and a mark that the counters of packets start anew, so that each segment stands alone.
+    {"mpegts_copyts": "1", "mpegts_flags": "initial_discontinuity"},
+)
+
+
+def open_ts_segment(sink: Sink, tracks: Sequence[Track]) -> LibavOutput:
+    """One of many pieces of MPEG-TS that are played one after the other, each made without the others."""
+    return LibavOutput(sink, "mpegts", tracks, seekable=False, options=SEGMENT)
 
 
 def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
@@ -37,8 +54,9 @@ def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutp
 
 
 def open_mkv(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
-    """Matroska."""
-    return LibavOutput(sink, "matroska", tracks, seekable=seekable)
+    """Matroska, in clusters of a second."""
+    options = {"cluster_time_limit": str(CLUSTER_MS)}
+    return LibavOutput(sink, "matroska", tracks, seekable=seekable, options=options)
 
 
 def open_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
@@ -49,6 +67,26 @@ def open_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOut
     """
     whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
     return LibavOutput(sink, "mp4", tracks, seekable=seekable, options=NO_OPTIONS if whole else FRAGMENTED)
+
+
+def open_growing_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
+    """MP4 that plays at every moment: fragments of a keyframe or a second each.
+
+    Where the sink can go back, closing it adds the index of a whole file and leaves every byte of media where it is
+    (FFmpeg's ``hybrid_fragmented``); VP9 stays in fragments (see `open_mp4`). Nothing is written before every track
+    has had a frame: then the header says when each of them begins (``delay_moov``), which FFmpeg else forgets.
+    """
+    whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
+    flags = "frag_keyframe+default_base_moof+delay_moov" + ("+hybrid_fragmented" if whole else "")
+    options = {"movflags": flags, "frag_duration": str(FRAGMENT_US), "movie_timescale": str(_movie_timescale(tracks))}
+    return LibavOutput(sink, "mp4", tracks, seekable=whole, options=options)
+
+
+def _movie_timescale(tracks: Sequence[Track]) -> int:
+    """Units per second in which every track's beginning is exact, where FFmpeg's 31 bits have room for it."""
+    scales = [track.time_base.denominator for track in tracks]
+    exact = lcm(*scales)
+    return exact if exact < 1 << 31 else max(scales)
 
 
 class LibavOutput:
@@ -69,25 +107,35 @@ class LibavOutput:
     ) -> None:
         self._name = name
         self._time_bases = [track.time_base for track in tracks]
+        self._last: dict[int, int] = {}
         target = sink if seekable else WriteOnly(sink)
         with _translated(name), _template(init_segment(tracks)) as template:
-            self._container: OutputContainer = av.open(target, "w", format=name, options=dict(options))
+            # Flushed, so that what a call has completed is in the sink when it returns.
+            options = {"flush_packets": "1", **options}
+            self._container: OutputContainer = av.open(target, "w", format=name, options=options)
             self._streams: list[Stream] = [
                 self._container.add_stream_from_template(stream, opaque=True) for stream in template.streams
             ]
             self._container.start_encoding()
 
     def write(self, place: int, payload: bytes, *, pts: int, dts: int, duration: int | None, keyframe: bool) -> None:
-        """Write one frame of the track at ``place``, in its time base."""
+        """Write one frame of the track at ``place``, in its time base.
+
+        Raises:
+            MediaError: FFmpeg refuses it, or it is too far from the one before (`MAX_TICKS`).
+        """
+        if max(abs(pts - dts), dts - self._last.get(place, dts)) > MAX_TICKS:
+            raise MediaError(f"{self._name} container", "timestamps too far apart")
         packet: av.Packet[Stream] = av.Packet(payload)
         packet.pts, packet.dts = pts, dts
         packet.time_base = self._time_bases[place]
         packet.stream = self._streams[place]
         packet.is_keyframe = keyframe
-        if duration is not None:
+        if duration is not None and duration <= MAX_TICKS:
             packet.duration = duration
         with _translated(self._name):
             self._container.mux_one(packet)
+        self._last[place] = dts
 
     def close(self) -> None:
         """Complete the container; the sink stays open."""

@@ -26,7 +26,7 @@ def complete(context):
 
 def test_verbs_and_global_options(complete):
     assert complete([]) == [verb.name for verb in VERBS]
-    assert complete([], "s") == ["stats", "subscribers"]
+    assert complete([], "s") == ["stats", "subscribers", "snapshot"]
     assert "--json" in complete([], "--")
 
 

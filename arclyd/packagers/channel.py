@@ -1,0 +1,155 @@
+"""One stream being packaged: reads its frames, cuts them, keeps the window, wakes who waits for more of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from arclyd import AsyncSubscriber, Gap
+from arclyd.errors import EndOfStream
+from arclyd.packagers import bookmark
+from arclyd.packagers.segmenter import Cutting, Segmenter
+from arclyd.packagers.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from arclyd import AsyncControl, Frame
+    from arclyd.packagers.segmenter import Event
+
+log: Final = logging.getLogger(__name__)
+
+ID_LENGTH: Final = 8
+"""Hexadecimal digits of the region's id that name a stream's life: two of one key never meet in a cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How streams are packaged. ``window``: seconds of the past that playlists list. ``name``: the packager's."""
+
+    cutting: Cutting = field(default_factory=Cutting)
+    window: Fraction = Fraction(30)
+    low_latency: bool = True
+    name: str = "package"
+
+
+class Channel:
+    """The packaging of one stream, from where the ring starts to where the stream ends.
+
+    Args:
+        key: the stream.
+        settings: how.
+        after: the channel of an earlier stream of that key, whose numbers are not given out again.
+    """
+
+    def __init__(self, key: str, settings: Settings, after: Channel | None = None) -> None:
+        self.key = key
+        self.settings = settings
+        self.window = Window("", settings.cutting, settings.window)
+        self._numbers = after.last_numbers if after else (-1, -1)
+        self._segmenter = Segmenter(settings.cutting)
+        self._epoch = -1
+        self._changed: asyncio.Future[None] | None = None
+        self._caught_up = False
+
+    @property
+    def name(self) -> str:
+        """The key without the application."""
+        return self.key.partition("/")[2]
+
+    @property
+    def variant(self) -> str:
+        """What tells it from other renditions of its stream: what follows the ``~``, or "source"."""
+        return self.key.partition("~")[2] or "source"
+
+    @property
+    def ready(self) -> bool:
+        """There is a playlist to be had: its target duration is known, and what the ring held is in it."""
+        return bool(self.window.target) and self._caught_up
+
+    @property
+    def last_numbers(self) -> tuple[int, int]:
+        """The newest segment's number and its period's."""
+        period = self.window.period
+        return (self.window.next_number, period.number) if period else self._numbers
+
+    async def run(self, control: AsyncControl, socket: str | None) -> str:
+        """Package until the stream is over; returns why.
+
+        Raises:
+            ArclydError: it can't be attached to, or not be read.
+        """
+        name = f"{self.settings.name} {self.key}"
+        metadata = await control.metadata(self.key)
+        found = bookmark.read(metadata.tags.get(f"{self.settings.name}.resume", ""), self.settings.cutting)
+        start = "oldest" if found else -float(self.settings.window + 2 * self.settings.cutting.segment)
+        async with AsyncSubscriber(self.key, start=start, socket=socket, name=name) as subscriber:
+            info = await control.info(self.key)
+            self._epoch = info.epoch - 1  # what is older may have had other tracks than the ring tells of
+            self.window.id, resume = found or (info.region_id.replace("-", "")[:ID_LENGTH], None)
+            self._segmenter = Segmenter(self.settings.cutting, resume, self._numbers)
+            if resume is not None:
+                self.window.target = int(resume.longest)
+            return await self._read(subscriber)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until ``condition`` holds; it is asked after every change of the window."""
+        while not condition():
+            if self._changed is None:
+                self._changed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._changed)
+
+    def bookmark(self) -> str | None:
+        """What a later packager needs to go on here; None: nothing yet."""
+        resume = self.window.resume()
+        return bookmark.write(self.window.id, self.settings.cutting, resume) if resume else None
+
+    async def _read(self, subscriber: AsyncSubscriber) -> str:
+        try:
+            while True:
+                item = await subscriber.recv_raw()
+                if isinstance(item, Gap):
+                    log.warning("%s: %d frames were overwritten before they were read", self.key, item.missed)
+                    self._apply(self._segmenter.receive_gap())
+                else:
+                    self._frame(item, subscriber)
+                if not self.ready:
+                    self._settle(caught_up=subscriber.lag.frames == 0)
+        except EndOfStream as end:
+            self._apply(self._segmenter.receive_end())
+            self._settle(caught_up=True)
+            self.window.end()
+            self._wake()
+            return end.reason
+
+    def _frame(self, frame: Frame, subscriber: AsyncSubscriber) -> None:
+        if frame.epoch > self._epoch:
+            self._epoch = frame.epoch
+            self._apply(self._segmenter.receive_tracks(subscriber.tracks))
+            for track in self._segmenter.left_out:
+                log.warning("%s: a %s track is left out", self.key, track.codec.label)
+        if frame.epoch == self._epoch:
+            self._apply(self._segmenter.receive_frame(frame))
+
+    def _settle(self, *, caught_up: bool) -> None:
+        self._caught_up = self._caught_up or caught_up
+        longest = self.window.settle() if self._caught_up else None
+        if longest is not None:
+            self._segmenter.longest = longest
+            self._wake()
+
+    def _apply(self, events: Iterable[Event]) -> None:
+        changed = False
+        for event in events:
+            self.window.apply(event)
+            changed = True
+        if changed:
+            self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._changed = self._changed, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)

@@ -1,0 +1,197 @@
+"""`arclyd package hls|dash KEY...`: the shell around the roster, the HTTP plane and the directory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from arclyd.control.keys import check_part, parse_key
+from arclyd.packagers.channel import Settings
+from arclyd.packagers.directory import Directory
+from arclyd.packagers.http.guard import Limits
+from arclyd.packagers.http.plane import Plane
+from arclyd.packagers.http.server import Front, serving
+from arclyd.packagers.http.viewers import Viewers
+from arclyd.packagers.roster import Roster, Wanted
+from arclyd.packagers.segmenter import Cutting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    Work = Callable[[], Coroutine[None, None, None]]
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What one process does. No ``front``: it serves nothing; no ``directory``: it writes nothing."""
+
+    kind: str
+    wanted: Wanted
+    settings: Settings
+    socket: str | None
+    front: Front | None
+    directory: Path | None
+
+
+def address(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str | None, int]:
+    """Host and port of ``HOST:PORT``, ``:PORT`` or ``[V6]:PORT``; no host: all addresses."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise click.BadParameter(f"{text!r} is no HOST:PORT")
+    return host.strip("[]") or None, int(port)
+
+
+@click.command
+@click.argument("kind", type=click.Choice(("hls", "dash")))
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option("--app", "apps", multiple=True, metavar="NAME", help="All streams of that application; may be repeated.")
+@click.option(
+    "--bind", default=":8888", show_default=True, callback=address, metavar="HOST:PORT", help="Where to serve."
+)
+@click.option("--directory", type=click.Path(path_type=Path), help="Also write the files there, for another server.")
+@click.option("--serve/--no-serve", default=True, help="Without: only write the directory.")
+@click.option("--segment", type=click.FloatRange(0.5, 60), default=2, show_default=True, help="Seconds of a segment.")
+@click.option("--part", type=click.FloatRange(0.1, 5), default=0.2, show_default=True, help="Seconds of a part.")
+@click.option(
+    "--window", type=click.FloatRange(4, 3600), default=30, show_default=True, help="Seconds that are listed."
+)
+@click.option(
+    "--low-latency/--no-low-latency", default=True, help="LL-HLS and low-latency DASH, or plain.  [default: on]"
+)
+@click.option("--tls-cert", type=FILE, help="Certificate chain (PEM): serve HTTPS.")
+@click.option("--tls-key", type=FILE, help="Its private key (PEM), if it is in another file.")
+@click.option("--token-secret", type=FILE, help="File with a secret: URLs need a token made with it.")
+@click.option("--max-connections", type=click.IntRange(min=1), default=4096, show_default=True, help="At once.")
+@click.option("--max-per-address", type=click.IntRange(min=0), default=0, help="Of one address (0: no bound).")
+@click.option("--name", default="package", show_default=True, help="Tells packagers of the same streams apart.")
+@click.option("--socket", type=click.Path(), help="Control socket of the daemon (environment: ARCLYD_SOCKET).")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+def package(
+    kind: str,
+    keys: tuple[str, ...],
+    *,
+    apps: tuple[str, ...],
+    bind: tuple[str | None, int],
+    directory: Path | None,
+    serve: bool,
+    segment: float,
+    part: float,
+    window: float,
+    low_latency: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    token_secret: Path | None,
+    max_connections: int,
+    max_per_address: int,
+    name: str,
+    socket: str | None,
+    quiet: bool,
+) -> None:
+    """Package streams for players: each KEY with its renditions KEY~VARIANT, those of an --app, or all, as they come.
+
+    Over HTTP every stream is there both ways, from the same segments: /APP/NAME/index.m3u8 (HLS, low latency),
+    index-ts.m3u8 (HLS of MPEG-TS), manifest.mpd (DASH), live.ts and live.flv (without end), snapshot.jpg. Which of the
+    two is written to a --directory is what the first word says.
+    """
+    if directory is None and not serve:
+        raise click.UsageError("--no-serve without --directory leaves nothing to do")
+    if tls_key is not None and tls_cert is None:
+        raise click.UsageError("--tls-key needs --tls-cert")
+    check_part(name, "name of the packager", name)
+    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="arclyd: %(message)s")
+    cutting = Cutting(Fraction(str(segment)), Fraction(str(part)))
+    limits = Limits(connections=max_connections, per_address=max_per_address)
+    front = Front(*bind, tls=_tls(tls_cert, tls_key), secret=_secret(token_secret), limits=limits)
+    job = _Job(
+        kind,
+        _wanted(keys, apps),
+        Settings(cutting, Fraction(str(window)), low_latency=low_latency, name=name),
+        socket,
+        front if serve else None,
+        directory,
+    )
+    asyncio.run(_run(job))
+
+
+def _wanted(keys: tuple[str, ...], apps: tuple[str, ...]) -> Wanted:
+    for key in keys:
+        parse_key(key)
+    for app in apps:
+        check_part(app, "application", app)
+    return Wanted(frozenset(keys), frozenset(apps))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise click.BadParameter(f"{certificate}: {error.reason or error}", param_hint="--tls-cert") from error
+    return context
+
+
+def _secret(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    secret = path.read_bytes().strip()
+    if len(secret) < 16:
+        raise click.BadParameter(f"{path} has {len(secret)} bytes, at least 16 are needed", param_hint="--token-secret")
+    return secret
+
+
+async def _run(job: _Job) -> None:
+    viewers = Viewers()
+    roster = Roster(job.wanted, job.settings, job.socket, viewers.counts)
+    work: list[Work] = [roster.run]
+    if job.directory is not None:
+        work.append(Directory(job.directory, roster, job.kind).run)
+    with _stopped() as stop:
+        if job.front is None:
+            await _until(stop, work)
+            return
+        async with serving(Plane(roster, viewers, time.time_ns), job.front) as (host, port):
+            shown = f"[{host}]" if ":" in host else host
+            click.echo(f"arclyd: serving on http{'s' if job.front.tls else ''}://{shown}:{port}", err=True)
+            await _until(stop, work)
+
+
+async def _until(stop: asyncio.Event, work: list[Work]) -> None:
+    """Do ``work``, which has no end, until ``stop``; what fails ends it all."""
+    tasks = [asyncio.create_task(each()) for each in work]
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait({*tasks, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (waiting, *tasks):
+            task.cancel()
+        await asyncio.gather(waiting, *tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _stopped() -> Iterator[asyncio.Event]:
+    """Set by SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

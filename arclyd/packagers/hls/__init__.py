@@ -1,0 +1,1 @@
+"""HLS (RFC 8216bis): playlists of a window, as text."""

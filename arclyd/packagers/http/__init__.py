@@ -1,0 +1,1 @@
+"""The HTTP plane: one server over all channels of a packager."""

@@ -1,0 +1,130 @@
+"""The server's socket and what holds for every request: limits, tokens, who may read the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from arclyd.packagers.http import tokens
+from arclyd.packagers.http.guard import Guard, Limits
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from arclyd.packagers.http.plane import Plane
+
+CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Range, *",
+    "Access-Control-Expose-Headers": "Content-Length, Content-Range, Date",
+    "Access-Control-Max-Age": "86400",
+}
+"""Players come from pages of any origin; nothing here depends on cookies."""
+
+BACKLOG: Final = 1024
+KEEPALIVE_SECONDS: Final = 20.0
+FAREWELL_SECONDS: Final = 1.0
+"""At the end, for answers that are on their way; endless ones have none."""
+
+
+class _Expected(logging.Filter):
+    """Keeps requests that are no HTTP out of the log: they are answered with 400, and anybody can send them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False: not to be logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Where and how it is served. No ``host``: all addresses. ``secret``: requests need a token made with it."""
+
+    host: str | None = None
+    port: int = 8888
+    tls: ssl.SSLContext | None = None
+    secret: bytes | None = field(default=None, repr=False)
+    limits: Limits = field(default_factory=Limits)
+
+
+@asynccontextmanager
+async def serving(plane: Plane, front: Front) -> AsyncIterator[tuple[str, int]]:
+    """Serve ``plane`` while entered; gives the address in use."""
+    app = web.Application(client_max_size=0)
+    app.router.add_get("/{app}/{name}/{file}", plane.handle)
+    app.on_response_prepare.append(_common_headers)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,  # a viewer that left waits for nothing any more
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=FAREWELL_SECONDS,
+    )
+    logging.getLogger("aiohttp.server").addFilter(_Expected())
+    guard = Guard(front.limits)
+    app.middlewares.extend((_guarded(guard), _authorized(front.secret)))
+    await runner.setup()
+    assert runner.server is not None
+    guard.watch(runner.server)
+    watching = asyncio.create_task(guard.run())
+    try:
+        listening = await asyncio.get_running_loop().create_server(
+            guard.protocol, front.host, front.port, ssl=front.tls, backlog=BACKLOG
+        )
+        try:
+            yield listening.sockets[0].getsockname()[:2]
+        finally:
+            listening.close()
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        await runner.cleanup()
+
+
+def _guarded(guard: Guard) -> Middleware:
+    """Tell the guard which connections wait for an answer."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        guard.begin(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            guard.done(request.protocol)
+
+    return guarded
+
+
+def _authorized(secret: bytes | None) -> Middleware:
+    """Refuse who has no token, where one is needed. A browser's question whether it may ask has none (Fetch, 3.2.2)."""
+
+    @web.middleware
+    async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            return web.Response(status=204)
+        if secret is not None:
+            key = f"{request.match_info.get('app', '')}/{request.match_info.get('name', '')}"
+            token = request.query.get(tokens.PARAMETER, "")
+            if not tokens.is_valid(secret, key, token, time.time()):
+                raise web.HTTPForbidden
+        return await handler(request)
+
+    return authorized
+
+
+async def _common_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "arclyd"
+    response.headers.update(CORS)

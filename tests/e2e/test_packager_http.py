@@ -1,0 +1,441 @@
+"""A packager process under what happens to it: killed, overtaken, left by its daemon, asked for nonsense."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import itertools
+import os
+import pickle
+import re
+import signal
+import socket
+import threading
+import time
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import m3u8
+import pytest
+
+import arclyd
+from arclyd.packagers.http import tokens
+from tests.e2e.packager import KEY, PACKAGE, Answer, Packager, decoded, publish, publishing
+from tests.packaging import FakeFrame, later, make_clip, packets_of, published, read_clip
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from arclyd.media.track import Track
+    from tests.daemon import Daemon, Spawner
+
+    Clip = tuple[list[Track], list[FakeFrame]]
+
+TRACK = f"/{KEY}/track-0.m3u8"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """Six seconds, a keyframe each second, as they would have been captured just now."""
+    return read_clip(make_clip(tmp_path_factory.mktemp("clip"), "h264_aac.mp4"), time.time_ns())
+
+
+def again(clip: Clip, seconds: int) -> list[FakeFrame]:
+    tracks, frames = clip
+    return later(frames, tracks, Fraction(seconds), 0)
+
+
+def whole(text: str) -> list[str]:
+    """The lines of a playlist that stay as long as a segment is listed."""
+    return [line for line in text.splitlines() if not line.startswith(("#EXT-X-PART:", "#EXT-X-PRE", "#EXT-X-REND"))]
+
+
+def newest(playlist: str) -> int:
+    parsed = m3u8.loads(playlist)
+    return parsed.media_sequence + len([segment for segment in parsed.segments if segment.uri]) - 1
+
+
+class Asking:
+    """A request in a thread, while the test goes on."""
+
+    def __init__(self, packager: Packager, path: str) -> None:
+        self._answers: list[Answer] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(packager.get(path)), daemon=True)
+        self._thread.start()
+
+    def answer(self) -> Answer:
+        self._thread.join(30)
+        assert self._answers, "no answer"
+        return self._answers[0]
+
+
+# ------------------------------------------------------------ life and death
+
+
+def test_a_killed_packager_goes_on_with_the_same_numbers_and_bytes(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher, arclyd.connect() as control:
+        publish(publisher, frames)
+        first = Packager(spawn, KEY)
+        before = first.await_file(TRACK).text
+        segments = [segment for segment in m3u8.loads(before).segments if segment.uri]
+        bodies = {segment.uri: first.get(f"/{KEY}/{segment.uri}").body for segment in segments}
+        wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the bookmark")
+        first.script.kill()
+        publish(publisher, again(clip, 6))
+        second = Packager(spawn, KEY, bind=first.bind)
+        after = second.await_file(TRACK).text
+        assert whole(after)[: len(whole(before))] == whole(before)
+        assert newest(after) > newest(before)
+        for uri, body in bodies.items():
+            assert second.get(f"/{KEY}/{uri}").body == body
+        assert "DISCONTINUITY\n" not in after
+
+
+def test_a_packager_that_missed_too_much_starts_with_higher_numbers(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks, slots=len(frames)) as publisher, arclyd.connect() as control:
+        publish(publisher, frames)
+        first = Packager(spawn, KEY)
+        before = first.await_file(TRACK).text
+        wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the bookmark")
+        first.script.kill()
+        publish(publisher, again(clip, 6))
+        publish(publisher, again(clip, 12))
+        after = Packager(spawn, KEY).await_file(TRACK).text
+        assert m3u8.loads(after).media_sequence > newest(before)
+        assert m3u8.loads(after).discontinuity_sequence > m3u8.loads(before).discontinuity_sequence
+
+
+def test_a_lap_is_a_discontinuity_and_never_corrupt_media(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks, slots=len(frames)) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        packager.await_file(TRACK)
+        packager.script.signal(signal.SIGSTOP)
+        for seconds in (6, 12, 18):  # three times what the ring holds
+            publish(publisher, again(clip, seconds))
+        packager.script.signal(signal.SIGCONT)
+        wait_until(lambda: packager.get(TRACK).text.count("DISCONTINUITY\n") == 1, what="the discontinuity")
+        publish(publisher, again(clip, 24))
+        publish(publisher, again(clip, 30))
+    wait_until(lambda: "ENDLIST" in packager.get(TRACK).text, what="the end")
+    assert "frames were overwritten before they were read" in packager.script.errors
+    assert_pictures_whole(packager, frames)
+    assert decoded(f"{packager.url}/{KEY}/index-ts.m3u8", "-live_start_index", "0") == ""
+
+
+def assert_pictures_whole(packager: Packager, frames: list[FakeFrame]) -> None:
+    """Every segment listed can be read by itself, and has no picture that was not published."""
+    good = {packet.digest for packet in published(frames, 0, Fraction(1))}
+    for segment in m3u8.loads(packager.get(TRACK).text).segments:
+        init = packager.get(f"/{KEY}/{segment.init_section.uri}").body
+        packets = packets_of(init + packager.get(f"/{KEY}/{segment.uri}").body)
+        assert packets
+        assert {packet.digest for packet in packets} <= good
+
+
+def test_a_publisher_that_returns_is_a_discontinuity(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    packager = Packager(spawn, KEY)
+    leaves = spawn(
+        """
+        import pickle, sys, os
+        import arclyd
+        from tests.e2e.packager import publish
+        tracks, frames = pickle.load(open(sys.argv[2], "rb"))
+        publisher = arclyd.Publisher(sys.argv[1], tracks=tracks)
+        publish(publisher, frames)
+        print("published", flush=True)
+        sys.stdin.readline()
+        """,
+        KEY,
+        pickled(clip, daemon.folder),
+    )
+    leaves.await_line("published")
+    packager.await_file(TRACK)
+    leaves.kill()
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        wait_until(lambda: packager.get(TRACK).text.count("DISCONTINUITY\n") == 1, what="the discontinuity")
+        publish(publisher, again(clip, 6))
+    wait_until(lambda: "ENDLIST" in packager.get(TRACK).text, what="the end")
+    assert_pictures_whole(packager, frames)
+
+
+def pickled(clip: Clip, folder: Path) -> Path:
+    path = folder / "clip.pickle"
+    path.write_bytes(pickle.dumps(clip))
+    return path
+
+
+def test_a_stream_that_ended_and_comes_again_goes_on_with_higher_numbers(
+    daemon: Daemon, spawn: Spawner, clip: Clip
+) -> None:
+    tracks, frames = clip
+    packager = Packager(spawn, KEY)
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager.await_file(TRACK)
+    wait_until(lambda: "ENDLIST" in packager.get(TRACK).text, what="the end")
+    before = packager.get(TRACK).text
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        wait_until(lambda: "ENDLIST" not in packager.get(TRACK).text, what="the second stream")
+        after = packager.get(TRACK).text
+    assert m3u8.loads(after).media_sequence > newest(before)
+    assert not set(re.findall(r"\S+\.m4s", before)) & set(re.findall(r"\S+\.m4s", after))
+
+
+def test_it_goes_on_without_its_daemon_and_with_the_next(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        before = newest(packager.await_file(TRACK).text)
+        daemon.kill()
+        publish(publisher, again(clip, 6))
+        wait_until(lambda: newest(packager.get(TRACK).text) > before, what="segments without a daemon")
+        daemon.start()
+        with arclyd.connect() as control:
+            wait_until(lambda: [stream.key for stream in control.list_streams()] == [KEY], what="the stream's adoption")
+            wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the new daemon to hear of it")
+
+
+def test_streams_of_an_application_come_as_they_are_published_renditions_together(
+    daemon: Daemon, spawn: Spawner, clip: Clip
+) -> None:
+    tracks, frames = clip
+    packager = Packager(spawn, "--app", "live")
+    keys = ["live/cam1", "live/cam1~low", "live/cam2", "other/cam3"]
+    with publishing(keys[0], tracks) as one, publishing(keys[1], tracks) as low, publishing(keys[2], tracks) as two:
+        for publisher in (one, low, two):
+            publish(publisher, frames)
+        for key in keys[:3]:
+            packager.await_file(f"/{key}/track-0.m3u8")
+        index = m3u8.loads(packager.get("/live/cam1/index.m3u8").text)
+        assert [variant.uri for variant in index.playlists] == ["track-0.m3u8", "../cam1~low/track-0.m3u8"]
+        assert packager.get("/live/cam1~low/track-0.m3u8").status == 200
+        reports = m3u8.loads(packager.get("/live/cam1/track-0.m3u8").text).rendition_reports
+        assert {report.uri for report in reports} == {
+            "track-1.m3u8",
+            "../cam1~low/track-0.m3u8",
+            "../cam1~low/track-1.m3u8",
+        }
+        with publishing(keys[3], tracks) as elsewhere:
+            publish(elsewhere, frames)
+            assert packager.get(f"/{keys[3]}/index.m3u8").status == 404
+
+
+# --------------------------------------------------------------- low latency
+
+
+def test_a_reload_is_held_until_what_it_asks_for_is_there(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        text = packager.await_file(TRACK).text
+        hint = re.search(r'PRELOAD-HINT:TYPE=PART,URI="([^"]+)"', text)
+        assert hint
+        number = newest(text) + 1
+        part = text.count(f"-{number}.") - 1
+        asked = [
+            Asking(packager, f"{TRACK}?_HLS_msn={number}&_HLS_part={part}"),
+            Asking(packager, f"{TRACK}?_HLS_msn={number}"),
+        ]
+        hinted = Asking(packager, f"/{KEY}/{hint[1]}")
+        publish(publisher, again(clip, 6))
+        assert hint[1] in asked[0].answer().text
+        assert newest(asked[1].answer().text) >= number
+        assert hinted.answer().status == 200
+        assert hinted.answer().body == packager.get(f"/{KEY}/{hint[1]}").body
+        assert packager.get(f"{TRACK}?_HLS_msn={newest(packager.get(TRACK).text) + 9}").status == 400
+        assert packager.get(f"{TRACK}?_HLS_part=1").status == 400
+
+
+def test_a_growing_segment_is_sent_as_it_grows(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        text = packager.await_file(TRACK).text
+        number = newest(text) + 1
+        name = re.sub(r"-\d+\.m4s", f"-{number}.m4s", re.findall(r"^[^#\s]\S*\.m4s", text, re.MULTILINE)[0])
+        connection = http.client.HTTPConnection(packager.bind, timeout=30)
+        connection.request("GET", f"/{KEY}/{name}")
+        response = connection.getresponse()  # its first part is there, its last is not published
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        publish(publisher, again(clip, 6))
+        body = response.read()
+        connection.close()
+        assert body == packager.get(f"/{KEY}/{name}").body
+
+
+# ------------------------------------------------------------------- the web
+
+
+@pytest.fixture
+def packager(daemon: Daemon, spawn: Spawner, clip: Clip) -> Iterator[Packager]:
+    """One with a stream of six seconds."""
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        found = Packager(spawn, KEY)
+        found.await_file(TRACK)
+        yield found
+
+
+def test_nonsense_gets_the_right_answer_and_harms_nothing(packager: Packager) -> None:
+    init = re.findall(r'URI="(\w+\.mp4)"', packager.get(TRACK).text)[0]
+    name = re.findall(r"^[^#\s]\S*\.m4s", packager.get(TRACK).text, re.MULTILINE)[0]
+    missing = [
+        "/", "/live", "/live/cam1", "/live/cam1/", "/live/none/index.m3u8", "/live/cam1/none",
+        "/live/cam1/../../../../etc/passwd", "/..%2f..%2f..%2fetc/passwd/index.m3u8", "/live/..%2f..%2fetc%2fpasswd",
+        "/live/%00/index.m3u8", "/live/cam1/%00", "/live/.cam/index.m3u8", "//live/cam1/index.m3u8",
+        "/live/cam1/track-9.m3u8", "/live/cam1/track-1000000.m3u8", f"/live/cam1/{'a' * 4000}",
+        f"/live/cam1/x{name}", f"/live/cam1/{re.sub('-0-', '-7-', name)}",
+        "/live/cam1/" + re.sub(r"-\d+\.m4s", "-9999999999999999999.m4s", name), "/live/cam1/000000000000.mp4",
+    ]  # fmt: skip
+    for path in missing:
+        assert packager.get(path).status == 404, path
+    for query in (
+        "_HLS_msn=-1",
+        "_HLS_msn=x",
+        "_HLS_msn=" + "9" * 40,
+        "_HLS_msn=1&_HLS_part=x",
+        "_HLS_msn=%F0%9F%98%80",
+    ):
+        assert packager.get(f"{TRACK}?{query}").status == 400, query
+    ranges = {
+        "bytes=0-9": 206, "bytes=-7": 206, "bytes=5-": 206, "bytes=0-99999999999999999999": 416, "bytes=99999-": 416,
+        "bytes=-0": 416, "bytes=9-2": 200, "bytes=0-1,5-6": 200, "lines=1-2": 200, "bytes=x": 200, "bytes=": 200,
+    }  # fmt: skip
+    whole_init = packager.get(f"/{KEY}/{init}").body
+    for text, status in ranges.items():
+        assert packager.get(f"/{KEY}/{init}", Range=text).status == status, text
+    assert packager.get(f"/{KEY}/{init}", Range="bytes=5-9").body == whole_init[5:10]
+    assert packager.get(f"/{KEY}/{init}", Range="bytes=-4").body == whole_init[-4:]
+    assert packager.get(TRACK, method="POST").status == 405
+    assert packager.get(TRACK, Cookie="x" * 1_000_000).status == 400
+    assert packager.get(f"{TRACK}?{'q' * 1_000_000}").status in {400, 414}
+    with socket.create_connection(packager.bind.split(":")) as raw:  # type: ignore[arg-type] # host and port
+        raw.sendall(os.urandom(5000) + b"\r\n\r\n")
+        raw.shutdown(socket.SHUT_WR)
+        while raw.recv(1 << 16):
+            pass
+    assert packager.get(TRACK).status == 200
+    assert "Traceback" not in packager.script.errors
+
+
+def test_headers_are_what_players_and_caches_need(packager: Packager) -> None:
+    playlist = packager.get(TRACK)
+    name = re.findall(r"^[^#\s]\S*\.m4s", playlist.text, re.MULTILINE)[0]
+    assert playlist.headers["Content-Type"] == "application/vnd.apple.mpegurl"
+    assert playlist.headers["Cache-Control"] == "no-cache"
+    assert packager.get(f"/{KEY}/manifest.mpd").headers["Content-Type"] == "application/dash+xml"
+    segment = packager.get(f"/{KEY}/{name}")
+    assert segment.headers["Content-Type"] == "video/mp4"
+    assert "immutable" in segment.headers["Cache-Control"]
+    for answer in (playlist, segment, packager.get("/live/none/index.m3u8")):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    asked = packager.get(TRACK, method="OPTIONS", Origin="http://page.example", Access_Control_Request_Method="GET")
+    assert (asked.status, asked.headers["Access-Control-Allow-Methods"]) == (204, "GET, HEAD, OPTIONS")
+    head = packager.get(f"/{KEY}/{name}", method="HEAD")
+    assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(len(segment.body)))
+    assert packager.get(f"/{KEY}/live.ts", method="HEAD").headers["Content-Type"] == "video/mp2t"
+    zipped = packager.get(TRACK, Accept_Encoding="gzip")
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(zipped.body) == packager.get(TRACK).body
+
+
+def test_viewers_are_counted_and_reported(packager: Packager) -> None:
+    for number in range(3):
+        packager.get(TRACK, User_Agent=f"player {number}")
+    for number in range(2):
+        packager.get(TRACK, User_Agent="player 1", X_Forwarded_For=f"10.0.0.{number}")
+    with arclyd.connect() as control:
+        # The fixture's own request, which had no name, is one, too.
+        wait_until(lambda: control.metadata(KEY).tags.get("package.viewers") == "6", what="six viewers")
+
+
+def test_a_token_opens_its_stream_until_it_expires(daemon: Daemon, spawn: Spawner, clip: Clip, tmp_path: Path) -> None:
+    tracks, frames = clip
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"of sixteen bytes or more\n")
+    packager = Packager(spawn, KEY, "--token-secret", str(secret))
+    now = int(time.time())
+    good = tokens.issue(b"of sixteen bytes or more", KEY, now + 1000)
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        playlist = packager.await_file(f"{TRACK}?token={good}").text
+        bad = ["", "x", good + "0", good.replace(":", "0:", 1), tokens.issue(b"another secret", KEY, now + 1000),
+               tokens.issue(b"of sixteen bytes or more", KEY, now - 1),
+               tokens.issue(b"of sixteen bytes or more", "live/cam2", now + 1000)]  # fmt: skip
+        for token in bad:
+            assert packager.get(f"{TRACK}?token={token}").status == 403, token
+        assert packager.get("/live/none/index.m3u8").status == 403
+        uris = re.findall(r'URI="([^"]+)"', playlist) + re.findall(r"^[^#\s]\S+", playlist, re.MULTILINE)
+        assert all(packager.get(f"/{KEY}/{uri}").status == 200 for uri in uris[:3] + uris[-2:])
+        assert decoded(f"{packager.url}/{KEY}/index.m3u8?token={good}", "-t", "2") == ""
+
+
+# ----------------------------------------------------------------- directory
+
+
+@pytest.mark.parametrize("kind", ["hls", "dash"])
+def test_a_directory_holds_what_plays_and_nothing_old(
+    daemon: Daemon, spawn: Spawner, clip: Clip, tmp_path: Path, kind: str
+) -> None:
+    tracks, frames = clip
+    folder = tmp_path / "www" / "live" / "cam1"
+    folder.mkdir(parents=True)
+    (folder / "deadbeef-0-1.m4s").write_bytes(b"left by an earlier one")
+    (folder / "robots.txt").write_text("somebody else's")
+    arguments = (kind, KEY, "--directory", str(tmp_path / "www"), "--no-serve", "--window", "6")
+    spawn(PACKAGE, *arguments, name="package")
+    index = folder / ("index.m3u8" if kind == "hls" else "manifest.mpd")
+    with publishing(KEY, tracks) as publisher:
+        for seconds in range(0, 30, 6):
+            publish(publisher, again((tracks, frames), seconds))
+        wait_until(index.exists, what="the index")
+        if kind == "hls":
+            for name in ("track-0.m3u8", "track-1.m3u8", "ts.m3u8"):
+                playlist = m3u8.loads((folder / name).read_text())
+                assert all((folder / segment.uri).exists() for segment in playlist.segments)
+                assert "CAN-BLOCK-RELOAD" not in (folder / name).read_text()
+    if kind == "hls":
+        wait_until(lambda: "ENDLIST" in (folder / "ts.m3u8").read_text(), what="the end")
+        for name in ("index.m3u8", "index-ts.m3u8"):
+            assert decoded(str(folder / name)) == ""
+    else:
+        wait_until(lambda: "mediaPresentationDuration" in index.read_text(), what="the end")
+    names = {path.name for path in folder.iterdir()}
+    assert "deadbeef-0-1.m4s" not in names
+    assert "robots.txt" in names
+    assert not [name for name in names if name.startswith(".")]
+    numbers = sorted(
+        {int(name.split("-")[2].partition(".")[0]) for name in names if name.count("-") == 2 and "m4s" in name}
+    )
+    assert len(numbers) < 12
+    assert all(after - before == 1 for before, after in itertools.pairwise(numbers))
+
+
+def test_what_can_not_work_is_one_line(daemon: Daemon, spawn: Spawner, tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    short.write_text("secret")
+    taken = socket.create_server(("127.0.0.1", 0))
+    cases = [
+        ("hls", "cam1"), ("hls", KEY, "--bind", "nowhere"), ("hls", KEY, "--no-serve"),
+        ("hls", KEY, "--token-secret", str(short)), ("hls", KEY, "--tls-cert", str(short)), ("cmaf", KEY),
+        ("hls", KEY, "--bind", f"127.0.0.1:{taken.getsockname()[1]}"),
+    ]  # fmt: skip
+    scripts = [spawn(PACKAGE, *case, name="package") for case in cases]
+    for script in scripts:
+        assert script.wait() != 0
+        assert "Traceback" not in script.errors
+        assert "arclyd: error: " in script.errors.splitlines()[-1]
+    taken.close()

@@ -1,0 +1,117 @@
+"""The MPD says of the segments what the segments are."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+
+from arclyd.packagers.dash.mpd import NAMESPACE, duration, manifest
+from arclyd.packagers.segmenter import Cutting, Segmenter
+from arclyd.packagers.window import Window
+from tests.packaging import FakeFrame, cut, later
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from arclyd.media.track import Track
+
+    Clip = tuple[list[Track], list[FakeFrame]]
+
+MPD = {"": NAMESPACE}
+
+
+def windowed(tracks: list[Track], frames: list[FakeFrame], *, end: bool = True) -> Window:
+    cutting = Cutting(Fraction(1))
+    window = Window("x", cutting, Fraction(30))
+    for event in cut(Segmenter(cutting), tracks, frames, end=end):
+        window.apply(event)
+    window.settle()
+    return window
+
+
+def read(window: Window, *, low_latency: bool = False) -> ElementTree.Element:
+    return ElementTree.fromstring(manifest(window, low_latency=low_latency))
+
+
+def timeline(representation: ElementTree.Element) -> list[tuple[int, int]]:
+    """Start and duration of each segment, with repetitions written out."""
+    found = []
+    for entry in representation.iterfind("SegmentTemplate/SegmentTimeline/S", MPD):
+        at, length = int(entry.attrib["t"]), int(entry.attrib["d"])
+        found += [(at + n * length, length) for n in range(int(entry.get("r", 0)) + 1)]
+    return found
+
+
+@pytest.mark.parametrize("name", ["h264_bframes_aac.mp4", "av1_opus.mkv", "two_sounds.mp4", "sound.m4a"])
+def test_times_numbers_and_names_are_those_of_the_segments(clip: Callable[[str], Clip], name: str) -> None:
+    window = windowed(*clip(name))
+    (period,) = read(window).iterfind("Period", MPD)
+    lanes = window.segments[0].period.lanes
+    representations = period.findall("AdaptationSet/Representation", MPD)
+    assert [int(each.attrib["id"]) for each in representations] == list(lanes)
+    for lane, each in zip(lanes.values(), representations, strict=True):
+        template = each.find("SegmentTemplate", MPD)
+        assert template is not None
+        assert template.attrib["media"] == f"x-{lane.id}-$Number$.m4s"
+        assert template.attrib["initialization"] == f"{lane.name}.mp4"
+        assert int(template.attrib["startNumber"]) == window.segments[0].number
+        assert int(template.attrib["timescale"]) == lane.scale
+        assert each.attrib["codecs"] == lane.codec
+        chunks = [segment.chunks(lane.id) for segment in window.segments]
+        assert timeline(each) == [(c[0].start, c[-1].end - c[0].start) for c in chunks]
+
+
+def test_a_discontinuity_is_a_period_at_its_wall_clock(clip: Callable[[str], Clip]) -> None:
+    tracks, frames = clip("h264_aac.mp4")
+    cutting = Cutting(Fraction(1))
+    segmenter, window = Segmenter(cutting), Window("x", cutting, Fraction(30))
+    events = [*cut(segmenter, tracks, frames), *cut(segmenter, tracks, later(frames, tracks, Fraction(10), 1000))]
+    for event in events:
+        window.apply(event)
+    window.settle()
+    starts = [float(each.attrib["start"][2:-1]) for each in read(window).iterfind("Period", MPD)]
+    assert starts == pytest.approx([1_700_000_000, 1_700_000_010], abs=0.001)
+
+
+def test_low_latency_announces_what_is_being_made(clip: Callable[[str], Clip]) -> None:
+    tracks, frames = clip("h264_aac.mp4")
+    window = windowed(tracks, frames[:400], end=False)
+    assert window.growing
+    plain, low = read(window), read(window, low_latency=True)
+    counts = [len(timeline(root.findall(".//Representation", MPD)[0])) for root in (plain, low)]
+    assert counts == [len(window.listed), len(window.listed) + 1]
+    template = low.find(".//SegmentTemplate", MPD)
+    assert template is not None
+    assert template.attrib["availabilityTimeOffset"] == "0.78"
+    assert template.attrib["availabilityTimeComplete"] == "false"
+    assert low.find("ServiceDescription/Latency", MPD) is not None
+    assert low.find("UTCTiming", MPD) is not None
+    assert "availabilityTimeOffset" not in plain.find(".//SegmentTemplate", MPD).attrib  # type: ignore[union-attr]
+
+
+def test_an_ended_presentation_has_a_duration_and_is_not_looked_at_again(clip: Callable[[str], Clip]) -> None:
+    window = windowed(*clip("h264_aac.mp4"))
+    assert "minimumUpdatePeriod" in read(window).attrib
+    window.end()
+    root = read(window, low_latency=True)
+    assert "minimumUpdatePeriod" not in root.attrib
+    assert float(root.attrib["mediaPresentationDuration"][2:-1]) == pytest.approx(1_700_000_006, abs=0.1)
+
+
+def test_a_token_is_on_every_url(clip: Callable[[str], Clip]) -> None:
+    text = manifest(windowed(*clip("h264_aac.mp4")), low_latency=True, query="?token=1:ab")
+    urls = re.findall(r'(?:media|initialization|value)="([^"]*\.(?:m4s|mp4)[^"]*|clock[^"]*)"', text)
+    assert len(urls) == 5
+    assert all(url.endswith("?token=1:ab") for url in urls)
+
+
+def test_durations_are_written_without_exponents() -> None:
+    assert [duration(Fraction(*parts)) for parts in ((0, 1), (1, 3), (1_795_511_989, 1))] == [
+        "PT0.000000S",
+        "PT0.333333S",
+        "PT1795511989.000000S",
+    ]
