@@ -10,11 +10,11 @@ NATIVE := $(wildcard arclyd/ring/*.c arclyd/ring/core/*.c arclyd/ring/core/*.h)
 STEP := @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check stress fuzz soak clean
+.PHONY: help build demo test check bench bench-full stress fuzz soak clean
 
 help: ## show this list
 	@echo 'make VERB, where VERB is'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 	@echo 'PYTHON=/path/to/python3 chooses the interpreter, 3.11 or newer (now: $(PYTHON)).'
 
 build: $(VENV)/.run ## set up .venv with arclyd in it, editable
@@ -38,6 +38,12 @@ check: $(VENV)/.run $(VENV)/.test ## ruff, mypy --strict, import layers, the lay
 	$(STEP) 'layout document against code (tests/layout)'
 	@$(BIN)/python -m pytest --quiet tests/layout
 
+bench: $(VENV)/.bench ## arclyd beside its peers and limits, in under five minutes; ARGS='--only latency' does a part
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: $(VENV)/.bench ## the same at length, every size and number of subscribers
+	@$(BIN)/python -m benchmarks --scale full $(ARGS)
+
 stress: $(VENV)/.run $(VENV)/.test ## the stress tests at length; SCALE=20 times the default counts
 	$(STEP) 'stress, $(or $(SCALE),20) times'
 	@ARCLYD_STRESS=$(or $(SCALE),20) $(BIN)/python -m pytest --timeout 0 $(PYTEST_ARGS) tests/stress tests/fuzz
@@ -51,9 +57,9 @@ soak: $(VENV)/.run $(VENV)/.test ## streams, readers and deaths at random for MI
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
 
 clean: ## remove .venv and everything built
-	rm -rf $(VENV) build dist *.egg-info arclyd/ring/*.so
+	rm -rf $(VENV) build dist *.egg-info arclyd/ring/*.so benchmarks/harness/*.so benchmarks/out
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find arclyd arclyctl tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find arclyd arclyctl benchmarks tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -------------------------------------------------------------------- set-up
 
@@ -75,4 +81,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.run
 	@sh .ci/tools test $(PYTHON)
 	$(STEP) 'test tools (pip)'
 	@$(PIP) install --no-build-isolation --editable '.[test]'
+	@touch $@
+
+# What can't be had here is left out of the comparison, in one line.
+$(VENV)/.bench: pyproject.toml | $(VENV)/.run
+	$(STEP) 'what arclyd is measured beside (pip)'
+	@$(PIP) install --no-build-isolation --editable '.[bench]' || echo 'going on without what is missing'
 	@touch $@

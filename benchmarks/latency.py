@@ -13,7 +13,7 @@ from benchmarks.harness.script import Settings, main
 from benchmarks.transports import PEERS
 
 if TYPE_CHECKING:
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 RATE: Final = 1000.0
@@ -46,7 +46,7 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
         for what, quantile in QUANTILES.items():
             for job, found in results.items():
                 of = Figure.of(percentile_us(result.latencies_ns, quantile) for result in found)
-                labels = {"transport": job.transport, "size": size, "subscribers": subscribers}
+                labels: Labels = {"transport": job.transport, "size": size, "subscribers": subscribers}
                 figures.append(Measured(what, "us", labels, of))
     return figures
 

@@ -18,7 +18,7 @@ from benchmarks.harness.script import Settings, main
 from benchmarks.transports import PEERS, TRANSPORTS
 
 if TYPE_CHECKING:
-    from benchmarks.harness.report import Measured
+    from benchmarks.harness.report import Labels, Measured
     from benchmarks.harness.stage import Stage
 
 SIZES: Final = (200, 4096, 65536, MIB)
@@ -72,13 +72,13 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
     figures = []
     rust = rust_binary(settings)
     for size, subscribers in points(settings):
-        labels = {"size": size, "subscribers": subscribers}
+        labels: Labels = {"size": size, "subscribers": subscribers}
         repeats = settings.by_scale(1, 3, 5 if subscribers <= 8 else 3)
         results = interleave(stage, jobs(settings, size, subscribers), repeats, settings.say)
         for job, found in results.items():
             rate = Figure.of(result.rate for result in found)
             cpu = Figure.of(result.cpu_per_million for result in found)
-            whom = {"transport": job.transport, **labels}
+            whom: Labels = {"transport": job.transport, **labels}
             figures.append(Measured("throughput", "frames/s", whom, rate))
             figures.append(Measured("processor time", "CPU s per million frames", whom, cpu))
         if rust and 0 < subscribers <= 8:
@@ -97,7 +97,8 @@ def rust_binary(settings: Settings) -> Path | None:
     if settings.transports:
         return None
     if settings.scale == "full" and shutil.which("cargo"):
-        command = ["cargo", "build", "--release", "--manifest-path", RUST / "Cargo.toml", "--target-dir", RUST_TARGET]
+        command = ["cargo", "build", "--release", "--manifest-path", str(RUST / "Cargo.toml")]
+        command += ["--target-dir", str(RUST_TARGET)]
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         if built.returncode:
             settings.say(f"left out, cargo could not build it: {built.stderr.strip().splitlines()[-1]}")

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 OUT: Final = Path(__file__).resolve().parents[1] / "out"
 """Where results go by default; not kept by git."""
 
-Labels = dict[str, str | int]
+Labels = Mapping[str, str | int]
 
 
 def kind_of_machine() -> dict[str, str | int]:
@@ -81,8 +82,15 @@ class Report:
     def show(self, console: Console | None = None) -> None:
         """Print a table for each kind of figure."""
         console = console or Console(width=None if sys.stdout.isatty() else 160)
-        for what in dict.fromkeys(each.what for each in self.figures):
-            console.print(_table(what, [each for each in self.figures if each.what == what]))
+        by_name = {
+            what: [each for each in self.figures if each.what == what]
+            for what in dict.fromkeys(each.what for each in self.figures)
+        }
+        for what, figures in by_name.items():
+            if len(figures) > 1:
+                console.print(_table(what, figures))
+        if single := [figures[0] for figures in by_name.values() if len(figures) == 1]:
+            console.print(_list(single))
         for note in self.notes:
             console.print(f"note: {note}", markup=False, highlight=False)
 
@@ -117,6 +125,16 @@ def _table(what: str, figures: Sequence[Measured]) -> Table:
     for name in dict.fromkeys(each.labels[whom] for each in figures):
         mine = {_circumstances(each.labels, whom): spread(each.figure) for each in figures if each.labels[whom] == name}
         table.add_row(str(name), *(mine.get(column, "") for column in columns))
+    return table
+
+
+def _list(figures: Sequence[Measured]) -> Table:
+    """Figures that have nothing to stand beside."""
+    table = Table()
+    for heading in ("what", "where", "measured", "unit"):
+        table.add_column(heading)
+    for each in figures:
+        table.add_row(each.what, _circumstances(each.labels, ""), spread(each.figure), each.unit)
     return table
 
 

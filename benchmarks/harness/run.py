@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 WATCHDOG_SECONDS: Final = 120.0
+TICK_SECONDS: Final = 1.0
 KEPT: Final = 1 << 18
 """Latencies and costs that are kept at most, of each process."""
 
@@ -68,10 +69,11 @@ def _join(job: Job, folder: Path, processes: list[SpawnProcess]) -> None:
     deadline = time.monotonic() + WATCHDOG_SECONDS + job.seconds
     running = list(processes)
     while running:
-        wait([process.sentinel for process in running], timeout=max(0.0, deadline - time.monotonic()))
+        wait([process.sentinel for process in running], timeout=TICK_SECONDS)
         failed = [process for process in running if process.exitcode]
-        if failed or time.monotonic() > deadline:
-            said = "\n".join(path.read_text() for path in sorted(folder.glob("error.*")))
+        errors = sorted(folder.glob("error.*"))  # whoever wrote one may still hang on its way out
+        if failed or errors or time.monotonic() > deadline:
+            said = "\n".join(path.read_text() for path in errors)
             raise RunFailed(f"{job}: {said or ('a process died' if failed else 'it hangs')}")
         running = [process for process in running if process.exitcode is None]
 

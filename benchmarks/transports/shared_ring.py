@@ -30,13 +30,19 @@ def slots(job: Job) -> int:
     return 2 * job.window
 
 
+def bytes_of(memory: SharedMemory) -> memoryview:
+    """The memory; it is open."""
+    assert memory.buf is not None
+    return memory.buf
+
+
 @contextmanager
 def endpoint(stage: Stage, job: Job, folder: Path) -> Iterator[tuple[str, Condition]]:
     """The memory's name, and what guards it."""
     del folder
     memory = SharedMemory(create=True, size=FIRST + slots(job) * job.size)
     try:
-        HEAD.pack_into(memory.buf, 0, 0)
+        HEAD.pack_into(bytes_of(memory), 0, 0)
         yield memory.name, stage.context.Condition()
     finally:
         memory.close()
@@ -47,7 +53,7 @@ def publish(endpoint: tuple[str, Condition], job: Job, gate: Gate) -> None:
     """Copy in, move the head, notify: under the lock."""
     name, changed = endpoint
     memory = SharedMemory(name)
-    buffer, count, size, head = memory.buf, slots(job), job.size, 0
+    buffer, count, size, head = bytes_of(memory), slots(job), job.size, 0
     for source in gate:
         at = FIRST + head % count * size
         with changed:
@@ -63,7 +69,7 @@ def subscribe(endpoint: tuple[str, Condition], job: Job, index: int, check: Chec
     del index
     name, changed = endpoint
     memory = SharedMemory(name)
-    buffer, count, size, more = memory.buf, slots(job), job.size, True
+    buffer, count, size, more = bytes_of(memory), slots(job), job.size, True
     (cursor,) = HEAD.unpack_from(buffer)
     check.attached()
     while more:

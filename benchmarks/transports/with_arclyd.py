@@ -60,8 +60,8 @@ def subscribe(endpoint: tuple[str, str], job: Job, index: int, check: Check) -> 
     if how == "asyncio":
         asyncio.run(awaiting(key, socket, check))
         return
-    spin = {"spin": SPIN} if how == "spinning" else {}
-    with arclyd.Subscriber(key, start="live", socket=socket, wait=60.0, **spin) as subscriber:
+    spin = SPIN if how == "spinning" else 0.0
+    with arclyd.Subscriber(key, start="live", socket=socket, wait=60.0, spin=spin) as subscriber:
         check.attached()
         {"recv": by_view, "spinning": by_view, "recv_many": in_batches, "copying": copying}[how](subscriber, check)
 

@@ -9,7 +9,7 @@ import json
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import zenoh
 
@@ -75,7 +75,7 @@ def publish(endpoint: tuple[str, str], job: Job, gate: Gate) -> None:
         if of(job.transport).options.get("memory") == "shared":
             provider = zenoh.shm.ShmProvider.default_backend(SPARE * (job.window + 16) * max(size, 4096))
             alloc, policy = provider.alloc, zenoh.shm.BlockOn(zenoh.shm.GarbageCollect())
-            source = gate.source.obj
+            source: Any = gate.source.obj  # the bytearray: a view is not taken
             for _ in gate:
                 message = alloc(size, policy=policy)
                 message[:] = source

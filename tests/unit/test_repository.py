@@ -19,7 +19,15 @@ CODE = sorted(path for folder in ("arclyd", "arclyctl") for path in (ROOT / fold
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 PYTHON = CODE + EXAMPLES + sorted((ROOT / "tests").rglob("*.py"))
 NATIVE = sorted((ROOT / "arclyd" / "ring").rglob("*.[ch]"))
-TEXTS = sorted(path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "systemd" / "README.md"))
+TEXTS = sorted(
+    path
+    for path in (
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+        ROOT / "systemd" / "README.md",
+    )
+)
 MAX_LINES = 500
 
 UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK|TBD|lorem|for now|not (?:yet )?implemented)\b", re.IGNORECASE)
@@ -150,7 +158,7 @@ def test_make_explains_every_verb_it_has() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
     assert phony
-    assert set(phony[1].split()) == set(re.findall(r"^([a-z]+):.*## \S", makefile, re.MULTILINE))
+    assert set(phony[1].split()) == set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
 
 
 def test_the_configuration_reference_names_every_key_and_its_default() -> None:
