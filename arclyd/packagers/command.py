@@ -61,7 +61,9 @@ def address(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[st
     "--bind", default=":8888", show_default=True, callback=address, metavar="HOST:PORT", help="Where to serve."
 )
 @click.option("--directory", type=click.Path(path_type=Path), help="Also write the files there, for another server.")
-@click.option("--serve/--no-serve", default=True, help="Without: only write the directory.")
+@click.option(
+    "--serve/--no-serve", default=True, help="Serve over HTTP, or only write the directory.  [default: serve]"
+)
 @click.option("--segment", type=click.FloatRange(0.5, 60), default=2, show_default=True, help="Seconds of a segment.")
 @click.option("--part", type=click.FloatRange(0.1, 5), default=0.2, show_default=True, help="Seconds of a part.")
 @click.option(

@@ -10,8 +10,11 @@ import pickle
 import re
 import signal
 import socket
+import ssl
 import threading
 import time
+import urllib.error
+import urllib.request
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -34,6 +37,26 @@ if TYPE_CHECKING:
     Clip = tuple[list[Track], list[FakeFrame]]
 
 TRACK = f"/{KEY}/track-0.m3u8"
+
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUeU8BpCt8cfDxlL2NDv2jP0U67lEwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNDEwMTg0NFoYDzIxMjYxMDMx
+MTAxODQ0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQU9yifZx7W7b/XX4II+yQkztaM1AFNN4z4wi8Iu189zHiZ5Rmjk5Kh
+jvDw40GJ+gfHUW6qhB4UTVYLAwI7GA4ko28wbTAdBgNVHQ4EFgQU0qHGsTk4eAQK
+b0eoZv2sl6lQ1PQwHwYDVR0jBBgwFoAU0qHGsTk4eAQKb0eoZv2sl6lQ1PQwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARhwR/AAABgglsb2NhbGhvc3QwCgYIKoZI
+zj0EAwIDSAAwRQIhAJoH+ar67Sa3LB39UxeqpK5RTNkY+GR8lIGWyqSgBuEbAiB2
+MFJH8F1nm9Kj8UFj/aN6vSZJWxtE1b2KbVyXBHaHMQ==
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgPNXIa7HEEZceHBR+
+kLLdlqMLac9n1vanWa3hDa7nmgmhRANCAAQU9yifZx7W7b/XX4II+yQkztaM1AFN
+N4z4wi8Iu189zHiZ5Rmjk5KhjvDw40GJ+gfHUW6qhB4UTVYLAwI7GA4k
+-----END PRIVATE KEY-----
+"""
+"""Of 127.0.0.1, signed by itself, good for a hundred years: with its key, which protects nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -381,6 +404,27 @@ def test_a_token_opens_its_stream_until_it_expires(daemon: Daemon, spawn: Spawne
         uris = re.findall(r'URI="([^"]+)"', playlist) + re.findall(r"^[^#\s]\S+", playlist, re.MULTILINE)
         assert all(packager.get(f"/{KEY}/{uri}").status == 200 for uri in uris[:3] + uris[-2:])
         assert decoded(f"{packager.url}/{KEY}/index.m3u8?token={good}", "-t", "2") == ""
+
+
+def test_it_serves_https(daemon: Daemon, spawn: Spawner, clip: Clip, tmp_path: Path) -> None:
+    tracks, frames = clip
+    pem = tmp_path / "localhost.pem"
+    pem.write_text(CERTIFICATE)
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY, "--tls-cert", str(pem))
+        assert packager.url.startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=str(pem))
+
+        def there() -> str:
+            try:
+                with urllib.request.urlopen(f"{packager.url}{TRACK}", context=trusting, timeout=30) as answer:
+                    return answer.read().decode()
+            except urllib.error.HTTPError:
+                return ""
+
+        assert "#EXTM3U" in wait_until(there, what="the playlist")
+        assert decoded(f"{packager.url}/{KEY}/index.m3u8", "-t", "1") == ""
 
 
 # ----------------------------------------------------------------- directory
