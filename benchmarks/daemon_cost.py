@@ -39,7 +39,7 @@ def by_rate(stage: Stage, settings: Settings) -> list[Measured]:
     from benchmarks.harness.run import run
     from benchmarks.harness.series import Figure
 
-    daemon, seconds = stage.daemon(), settings.by_scale(0.1, 1.0, 5.0)
+    daemon, seconds = stage.daemon(), settings.by_scale(0.1, 0.5, 5.0)
     shares: dict[float, list[float]] = {rate: [] for rate in (100.0, 1000.0, 10000.0, 0.0)}
     for _ in range(settings.by_scale(1, 3, 5)):
         for rate, found in shares.items():

@@ -35,7 +35,7 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
     from benchmarks.harness.series import Figure, interleave, percentile_us
 
     figures = []
-    seconds, repeats = settings.by_scale((0.05, 1), (0.7, 3), (3.0, 5))
+    seconds, repeats = settings.by_scale((0.05, 1), (0.5, 3), (3.0, 5))
     for size, subscribers in points(settings):
         jobs = [
             Job(name, size, subscribers, seconds=seconds, rate=RATE, latencies=True)

@@ -50,8 +50,8 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
                 costs=True,
                 latencies=bool(rate),
             )
-            for name in settings.chosen(("arclyd", "C core"))
-            for readers in settings.by_scale((0, 2), (0, 1, 64), (0, 1, 4, 16, 64))
+            for name in settings.chosen(settings.by_scale(("arclyd",), ("arclyd",), ("arclyd", "C core")))
+            for readers in settings.by_scale((2,), (0, 1, 64), (0, 1, 4, 16, 64))
         ]
         results = interleave(stage, jobs, settings.by_scale(1, 3, 5), settings.say)
         for job, found in results.items():
