@@ -213,6 +213,24 @@ def test_a_stream_that_ended_and_comes_again_goes_on_with_higher_numbers(
     assert not set(re.findall(r"\S+\.m4s", before)) & set(re.findall(r"\S+\.m4s", after))
 
 
+def test_a_packager_that_was_kicked_comes_back_and_its_players_stay(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher, arclyd.connect() as control:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        before = packager.await_file(TRACK).text
+        wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the bookmark")
+        (subscriber,) = control.subscribers(KEY)
+        control.kick(KEY, subscriber.id)
+        wait_until(
+            lambda: [each.id for each in control.subscribers(KEY)] not in ([], [subscriber.id]), what="another one"
+        )
+        assert "ENDLIST" not in packager.get(TRACK).text
+        publish(publisher, again(clip, 6))
+        wait_until(lambda: newest(packager.get(TRACK).text) > newest(before), what="the next segment")
+        assert whole(packager.get(TRACK).text)[: len(whole(before))] == whole(before)
+
+
 def test_it_goes_on_without_its_daemon_and_with_the_next(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
     tracks, frames = clip
     with publishing(KEY, tracks) as publisher:
