@@ -53,7 +53,7 @@ class Settings:
         return [name for name in wanted if not TRANSPORTS[name].missing]
 
     def ring_bytes(self, size: int) -> int:
-        """The payload ring for frames of that size: the default of a stream; for large frames one that stays in cache."""
+        """The payload ring for frames of that size: the default, and for large ones a ring that stays in cache."""
         return self.ring_mib * MIB if size >= 65536 else 32 * MIB
 
 
