@@ -180,7 +180,7 @@ def test_who_never_ends_a_header_is_given_up() -> None:
 def test_who_does_not_read_is_given_up_and_holds_nobody_up(path: str) -> None:
     async def stalled() -> None:
         async with server(stalled_seconds=1.0) as (_, port):
-            lazy = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+            lazy = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
             poller = select.poll()
             for each in lazy:
                 each.sendall(f"GET /a/b/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
