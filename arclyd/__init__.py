@@ -5,6 +5,7 @@ Layers, each knowing only those below it::
     daemon    L5   registry, limits, QoS, events: never on the data path
     ingest    L4   gateways, a room per protocol, built on the library alone
     recorder  L4   streams to files, built on the library alone
+    packagers L4   streams as HLS and DASH over HTTP, built on it too
     client    L3   this library: Publisher, Subscriber, AsyncSubscriber, connect
     control   L2   the daemon's protocol, without a socket
     media     L1   what a frame means: tracks, codecs, exact time

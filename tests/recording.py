@@ -14,7 +14,7 @@ from tests.clips import Clip, Sample
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.daemon import Script
@@ -39,14 +39,19 @@ def index(folder: Path, enter: Sequence[str] = ()) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """`wait_until`, with the patience that several processes on a busy machine need."""
+    wait_until(condition, timeout=60, what=what)
+
+
 def writing(recorder: Script, number: int = 1) -> None:
     """Until it has begun so many files."""
-    wait_until(lambda: recorder.errors.count(": writing ") >= number, what=f"file {number}")
+    eventually(lambda: recorder.errors.count(": writing ") >= number, f"file {number}")
 
 
 def over(recorder: Script, number: int = 1) -> None:
     """Until it has read a stream to its end, so many times."""
-    wait_until(lambda: recorder.errors.count("the stream is over: ended") == number, what="the end of the stream")
+    eventually(lambda: recorder.errors.count("the stream is over: ended") == number, "the end of the stream")
 
 
 def stop(script: Script) -> None:

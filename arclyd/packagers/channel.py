@@ -26,6 +26,10 @@ ID_LENGTH: Final = 8
 """Hexadecimal digits of the region's id that name a stream's life: two of one key never meet in a cache."""
 
 
+OVER: Final = frozenset({"ended", "publisher_gone", "reaped"})
+"""Reasons that end the stream. Others end only this reading of it (an operator's kick): the next goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How streams are packaged. ``window``: seconds of the past that playlists list. ``name``: the packager's."""
@@ -121,7 +125,8 @@ class Channel:
         except EndOfStream as end:
             self._apply(self._segmenter.receive_end())
             self._settle(caught_up=True)
-            self.window.end()
+            if end.reason in OVER:
+                self.window.end()
             self._wake()
             return end.reason
 

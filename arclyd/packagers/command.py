@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
 import ssl
@@ -61,7 +62,9 @@ def address(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[st
     "--bind", default=":8888", show_default=True, callback=address, metavar="HOST:PORT", help="Where to serve."
 )
 @click.option("--directory", type=click.Path(path_type=Path), help="Also write the files there, for another server.")
-@click.option("--serve/--no-serve", default=True, help="Without: only write the directory.")
+@click.option(
+    "--serve/--no-serve", default=True, help="Serve over HTTP, or only write the directory.  [default: serve]"
+)
 @click.option("--segment", type=click.FloatRange(0.5, 60), default=2, show_default=True, help="Seconds of a segment.")
 @click.option("--part", type=click.FloatRange(0.1, 5), default=0.2, show_default=True, help="Seconds of a part.")
 @click.option(
@@ -122,7 +125,17 @@ def package(
         front if serve else None,
         directory,
     )
-    asyncio.run(_run(job))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run(job))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop of uvloop where that is installed: it answers faster."""
+    try:
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ModuleNotFoundError:
+        return None
+    return factory
 
 
 def _wanted(keys: tuple[str, ...], apps: tuple[str, ...]) -> Wanted:

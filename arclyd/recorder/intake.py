@@ -97,6 +97,8 @@ class Intake:
     def _use(self, tracks: Sequence[Track]) -> None:
         self._tracks = dict(enumerate(tracks))
         self._timeline = Timeline([track.time_base for track in tracks])
+        self._last: dict[int, int] = {}
+        self._steps: dict[int, int] = {}
         self._renew()
 
     def _renew(self) -> None:
@@ -170,21 +172,32 @@ class Intake:
             yield from self._order.drain()
             yield Break("discontinuity")
         yield from self._head()
+        guessed = self._guess(frame.track, placed.dts)
+        duration = guessed if frame.duration is None else frame.duration
         unit = Unit(
             track=frame.track,
             pts=placed.pts,
             dts=placed.dts,
-            duration=frame.duration,
+            duration=duration,
             keyframe=frame.keyframe,
             payload=payload,
             at=placed.dts * time_base,
-            end=(placed.dts + (frame.duration or 0)) * time_base,
+            end=(placed.dts + (duration or 0)) * time_base,
             starts=frame.keyframe and frame.track == self._lead,
             seq=frame.seq,
             epoch=frame.epoch,
             wall_ns=self._wall_ns(frame),
         )
         yield from self._order.put(unit)
+
+    def _guess(self, track: int, dts: int) -> int | None:
+        """How long a frame lasts that does not say so: as the one before, or less. A file's last frame needs to."""
+        before = self._last.get(track)
+        self._last[track] = dts
+        if before is None:
+            return None
+        step, self._steps[track] = self._steps.get(track, dts - before), dts - before
+        return min(step, dts - before)
 
     def _head(self) -> Iterator[Item]:
         if self._header_due:

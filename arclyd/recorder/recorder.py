@@ -32,6 +32,9 @@ FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 RETRY_SECONDS: Final = 1.0
 """How long after a disk refused it is tried again, at the next keyframe."""
 
+MOST: Final = (1 << 63) - 1
+"""The largest number the index holds. A sequence has a bit more, which no honest stream comes to use."""
+
 LEAST_ROOM: Final = 1 << 20
 """Bytes that have to be free before a recording goes on; more where a group of pictures is larger."""
 
@@ -181,8 +184,8 @@ class Recorder:
             key=self._key,
             format=self._rules.container.name,
             started_ms=unit.wall_ns // 1_000_000,
-            first_seq=unit.seq,
-            epoch=unit.epoch,
+            first_seq=min(unit.seq, MOST),
+            epoch=min(unit.epoch, MOST),
         )
         self._save(self._row)
         self._activities.begin(self._key)
@@ -214,7 +217,7 @@ class Recorder:
             seconds=round(float(segment.seconds), 3),
             bytes=segment.size,
             frames=segment.frames,
-            last_seq=segment.last_seq,
+            last_seq=min(segment.last_seq, MOST),
         )
         self._save(done)
         if self._refusal is not None:

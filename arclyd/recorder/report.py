@@ -62,6 +62,14 @@ class _Rate:
         return (total - before) * 8 / elapsed if elapsed > 0 else 0.0
 
 
+class LogConsole(Console):
+    """A console that falls silent when its reader is gone: no recording ends because nobody reads of it."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing any more (rich would end the thread)."""
+        self.quiet = True
+
+
 class Report:
     """A context manager; on a terminal it shows the table while entered. Threads may share it.
 
@@ -79,7 +87,7 @@ class Report:
     ) -> None:
         self._streams = streams
         self._quiet = quiet
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or LogConsole(stderr=True, highlight=False)
         self._clock = clock
         self._lock = threading.Lock()
         self._floods: dict[tuple[str, str], _Flood] = {}

@@ -30,9 +30,9 @@ class Job:
     def window(self) -> int:
         """How many frames the slowest subscriber may be behind: 4 MiB of them, at least 4, at most 1,024.
 
-        A transport must be able to hold as many; each is set up so that it is.
+        A transport must be able to hold as many; each is set up so that it is, and a small ring to three quarters.
         """
-        return max(4, min(1024, 4 * MIB // self.size))
+        return max(4, min(1024, min(4 * MIB, self.ring_bytes * 3 // 4) // self.size))
 
     @property
     def stride(self) -> int:

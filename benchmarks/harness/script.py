@@ -53,8 +53,8 @@ class Settings:
         return [name for name in wanted if not TRANSPORTS[name].missing]
 
     def ring_bytes(self, size: int) -> int:
-        """The payload ring for frames of that size: the default of a stream, but for the largest."""
-        return self.ring_mib * MIB if size >= MIB else 32 * MIB
+        """The payload ring for frames of that size: the default, and for large ones a ring that stays in cache."""
+        return self.ring_mib * MIB if size >= 65536 else 32 * MIB
 
 
 def measure(name: str, function: Callable[[Stage, Settings], list[Measured]], settings: Settings, out: Path) -> None:

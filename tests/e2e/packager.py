@@ -6,14 +6,17 @@ import http.client
 import json
 import re
 import subprocess
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import m3u8
+
 import arclyd
-from tests.packaging import FakeFrame, Packet
+from tests.packaging import FakeFrame, Packet, later
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
     from arclyd.media.track import Track
     from tests.daemon import Script, Spawner
 
+    Clip = tuple[list[Track], list[FakeFrame]]
+
 KEY = "live/cam1"
+TRACK = f"/{KEY}/track-0.m3u8"
 
 PACKAGE = """
     import sys
@@ -123,3 +129,32 @@ def decoded(url: str, *options: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stderr
+
+
+def again(clip: Clip, seconds: int) -> list[FakeFrame]:
+    tracks, frames = clip
+    return later(frames, tracks, Fraction(seconds), 0)
+
+
+def whole(text: str) -> list[str]:
+    """The lines of a playlist that stay as long as a segment is listed."""
+    return [line for line in text.splitlines() if not line.startswith(("#EXT-X-PART:", "#EXT-X-PRE", "#EXT-X-REND"))]
+
+
+def newest(playlist: str) -> int:
+    parsed = m3u8.loads(playlist)
+    return parsed.media_sequence + len([segment for segment in parsed.segments if segment.uri]) - 1
+
+
+class Asking:
+    """A request in a thread, while the test goes on."""
+
+    def __init__(self, packager: Packager, path: str) -> None:
+        self._answers: list[Answer] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(packager.get(path)), daemon=True)
+        self._thread.start()
+
+    def answer(self) -> Answer:
+        self._thread.join(30)
+        assert self._answers, "no answer"
+        return self._answers[0]

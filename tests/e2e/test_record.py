@@ -11,8 +11,7 @@ import pytest
 
 import arclyd
 from tests.clips import clip, publish
-from tests.recording import ARCLYD, KEY, decodes, files, index, over, read, stop, writing
-from tests.waiting import wait_until
+from tests.recording import ARCLYD, KEY, decodes, eventually, files, index, over, read, stop, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -161,7 +160,7 @@ def test_a_stream_is_waited_for_and_recorded_again_when_it_returns(
 ) -> None:
     source = clip("h264", "aac")
     recorder = record()
-    wait_until(lambda: "waiting for the stream" in recorder.errors, what="the recorder to wait")
+    eventually(lambda: "waiting for the stream" in recorder.errors, "the recorder to wait")
     for number in (1, 2):
         with arclyd.Publisher(KEY, source.tracks) as pub:
             publish(pub, source.samples)
@@ -195,19 +194,19 @@ def test_the_state_is_seen_and_ends_with_the_recorder(daemon: Daemon, record: Ca
     with arclyd.Publisher(KEY, source.tracks) as pub, arclyd.connect() as control:
         publish(pub, source.samples)
         recorders = [record(), record()]
-        wait_until(lambda: control.info(KEY).activities == {"recording": 2}, what="both to be counted")
+        eventually(lambda: control.info(KEY).activities == {"recording": 2}, "both to be counted")
         assert "recording" in control.info(KEY).state
         recorders[0].kill()
-        wait_until(lambda: control.info(KEY).activities == {"recording": 1}, what="the killed one to be forgotten")
+        eventually(lambda: control.info(KEY).activities == {"recording": 1}, "the killed one to be forgotten")
         stop(recorders[1])
-        wait_until(lambda: control.info(KEY).activities == {}, what="the end of it")
+        eventually(lambda: control.info(KEY).activities == {}, "the end of it")
 
 
 def test_several_streams_at_once(daemon: Daemon, spawn: Spawner, tmp_path: Path) -> None:
     source, sound = clip("h264", "aac"), clip(None, "libopus")
     output = tmp_path / "rec" / "{app}" / "{name}" / "%Y" / "{number:03}.mp4"
     recorder = spawn(ARCLYD, "record", "live/a", "live/b", "live/c", "-o", output, name="record")
-    wait_until(lambda: recorder.errors.count("waiting for the stream") == 3, what="the recorder to wait")
+    eventually(lambda: recorder.errors.count("waiting for the stream") == 3, "the recorder to wait")
     with arclyd.Publisher("live/a", source.tracks) as a, arclyd.Publisher("live/b", sound.tracks) as b:
         publish(a, source.samples)
         publish(b, sound.samples)

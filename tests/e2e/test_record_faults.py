@@ -21,9 +21,8 @@ from arclyd.recorder.intake import Intake, Lost
 from arclyd.recorder.segment import CONTAINERS
 from arclyd.recorder.session import published_ns
 from tests.clips import clip, publish
-from tests.recording import ARCLYD, KEY, decodes, files, index, over, stop, writing
+from tests.recording import ARCLYD, KEY, decodes, eventually, files, index, over, stop, writing
 from tests.stress.resource_daemon import can_mount
-from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +61,7 @@ def test_what_a_killed_recorder_wrote_plays(
         writing(recorder)
         path = files(tmp_path)[0]
         # All but the last group of pictures, which no container has seen the end of.
-        wait_until(lambda: grown(path, 75), what="three seconds in the file")
+        eventually(lambda: grown(path, 75), "three seconds in the file")
         recorder.kill()
         assert decodes(path)["video"] >= 75
         (row,) = index(tmp_path)
@@ -94,12 +93,12 @@ def test_a_lap_is_a_gap_and_never_corrupt(
         writing(recorder)
         more()
         path = files(tmp_path)[0]
-        wait_until(lambda: grown(path, 25), what="a second in the file")
+        eventually(lambda: grown(path, 25), "a second in the file")
         recorder.signal(signal.SIGSTOP)
         for _ in range(3):
             more()
         recorder.signal(signal.SIGCONT)
-        wait_until(lambda: "frames missed" in recorder.errors, what="the gap")
+        eventually(lambda: "frames missed" in recorder.errors, "the gap")
         more()
     over(recorder)
     stop(recorder)
@@ -186,19 +185,19 @@ def test_the_daemon_may_come_late_and_go(
 ) -> None:
     daemon.stop()
     recorder = record()
-    wait_until(lambda: "waiting: no arclyd answers" in recorder.errors, what="the recorder to wait for the daemon")
+    eventually(lambda: "waiting: no arclyd answers" in recorder.errors, "the recorder to wait for the daemon")
     daemon.start()
-    wait_until(lambda: "waiting for the stream" in recorder.errors, what="the recorder to wait for the stream")
+    eventually(lambda: "waiting for the stream" in recorder.errors, "the recorder to wait for the stream")
     with arclyd.Publisher(KEY, source.tracks) as pub:
         publish(pub, source.samples)
         writing(recorder)
         with arclyd.connect() as control:
-            wait_until(lambda: control.info(KEY).activities, what="the recording to be seen")
+            eventually(lambda: control.info(KEY).activities, "the recording to be seen")
         daemon.kill()
         publish(pub, source.samples, STEP)
         daemon.start()
         with arclyd.connect() as control:
-            wait_until(lambda: control.list_streams() and control.info(KEY).activities, what="the recording to be seen")
+            eventually(lambda: control.list_streams() and control.info(KEY).activities, "the recording to be seen")
             assert control.info(KEY).activities == {"recording": 1}
         publish(pub, source.samples, 2 * STEP)
     over(recorder)
@@ -217,6 +216,27 @@ def test_an_operator_may_end_it(daemon: Daemon, record: Callable[..., Script], t
         assert recorder.wait() == EndOfStream.exit_code
     assert [row["state"] for row in index(tmp_path)] == ["kicked"]
     assert recorder.process.poll() != 0
+
+
+def test_nobody_has_to_read_what_it_says(daemon: Daemon, tmp_path: Path, source: Clip) -> None:
+    program = [sys.executable, "-u", "-c", textwrap.dedent(ARCLYD), "record", KEY]
+    output = ["-o", str(tmp_path / "rec" / "{number}.ts"), "--segment-duration", "1"]
+    with (
+        arclyd.Publisher(KEY, source.tracks) as pub,
+        subprocess.Popen([*program, *output], env=daemon.env, stderr=subprocess.PIPE) as recorder,
+    ):
+        try:
+            assert recorder.stderr is not None
+            publish(pub, source.samples)
+            assert b"writing" in recorder.stderr.readline()
+            recorder.stderr.close()
+            for number in range(1, 4):
+                publish(pub, source.samples, number * STEP)
+            eventually(lambda: len(files(tmp_path)) > 4, "the recorder to go on")
+            recorder.send_signal(signal.SIGTERM)
+            assert recorder.wait(30) == 0
+        finally:
+            recorder.kill()
 
 
 # ------------------------------------------------------------------- full disk
@@ -292,22 +312,22 @@ def test_a_full_disk_is_told_once_and_recorded_on_when_there_is_room(
 
         more()
         with arclyd.connect() as control:
-            wait_until(lambda: said(": writing "), what="the first file")
-            wait_until(lambda: control.info(KEY).activities == {"recording": 1}, what="the recording to be seen")
+            eventually(lambda: said(": writing "), "the first file")
+            eventually(lambda: control.info(KEY).activities == {"recording": 1}, "the recording to be seen")
             disk.fill()
-            wait_until(lambda: more() and said("not recording"), what="the full disk to be told")
-            wait_until(lambda: not control.info(KEY).activities, what="the recording to be over")
+            eventually(lambda: more() and said("not recording"), "the full disk to be told")
+            eventually(lambda: not control.info(KEY).activities, "the recording to be over")
             # It still is one line many keyframes later, and the index, which is full as well, has none of its own.
             for _ in range(30):
                 more()
             assert (said("not recording"), said("No space left on device"), said("index")) == (1, 1, 0)
             disk.free()
-            wait_until(lambda: more() and said("recording again, in"), what="the recording to go on")
+            eventually(lambda: more() and said("recording again, in"), "the recording to go on")
             assert said("frames of") == 1
             more()
-            wait_until(lambda: control.info(KEY).activities == {"recording": 1}, what="the recording to be seen again")
+            eventually(lambda: control.info(KEY).activities == {"recording": 1}, "the recording to be seen again")
         paths = files(disk.outside)
-        wait_until(lambda: grown(paths[-1], 25), what="a second in the new file")
+        eventually(lambda: grown(paths[-1], 25), "a second in the new file")
         recorder.send_signal(signal.SIGTERM)
         assert recorder.wait(30) == 0
     assert len(files(disk.outside)) == len(paths) == 2, "attempts leave no files behind"

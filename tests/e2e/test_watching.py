@@ -22,7 +22,7 @@ from arclyd.errors import MediaError, RequestRefused
 from arclyd.ingest.file.feed import Feed
 from arclyd.ingest.file.generated import GeneratedSource, Pattern
 from tests.clips import clip, publish
-from tests.waiting import wait_until
+from tests.recording import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ def shown(folder: Path) -> dict[int, int]:
 def test_a_player_gets_every_frame_up_to_the_end(past: arclyd.Publisher, spawn: Spawner, tmp_path: Path) -> None:
     play = spawn(ARCLYCTL, "play", KEY, "--last", 100, "--player", player(tmp_path))
     with arclyd.connect() as control:
-        wait_until(lambda: [s.lag_frames for s in control.subscribers(KEY)] == [0], what="the player to have it all")
+        eventually(lambda: [s.lag_frames for s in control.subscribers(KEY)] == [0], "the player to have it all")
     past.close()
     assert play.finish() == []
     assert play.errors == "the stream is over: ended\n"
@@ -151,7 +151,7 @@ def test_what_ts_can_not_hold_is_played_as_matroska(daemon: Daemon, spawn: Spawn
         publish(pub, sample.samples)
         play = spawn(ARCLYCTL, "play", KEY, "--player", player(tmp_path))
         with arclyd.connect() as control:
-            wait_until(lambda: [s.lag_frames for s in control.subscribers(KEY)] == [0], what="the player to have it")
+            eventually(lambda: [s.lag_frames for s in control.subscribers(KEY)] == [0], "the player to have it")
     assert play.finish() == []
     assert shown(tmp_path)[0] == 25
 

@@ -11,6 +11,7 @@ import json
 import select
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 from arclyd.control import messages as m
@@ -80,6 +81,7 @@ def connections(path: str) -> int:
             try:
                 sock.connect(path)
             except BlockingIOError:  # more are waiting to be accepted than the daemon lets wait
+                time.sleep(0)  # on a core of its own or not: whoever is to accept them must get there
                 continue
             if count % 2:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # turned away already

@@ -344,7 +344,6 @@ def is_full() -> bool:
     return False
 
 
-@pytest.mark.skipif(not FULL, reason="waits for the daemon's patience to end")
 @pytest.mark.parametrize(("what", "count"), [("halves", 80), ("deaf", 40)])
 def test_who_keeps_the_daemon_waiting_is_cut_off(
     daemon: Daemon, streams: list[arclyd.Publisher], what: str, count: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 import time
@@ -100,8 +101,10 @@ class Guard:
 def _reset(transport: asyncio.WriteTransport) -> None:
     """End a connection at once, also in the kernel, which would go on sending to who does not take it."""
     connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if connection is not None and connection.fileno() >= 0:
+        # Not every event loop's transport lets its socket be set; a copy of the descriptor is the same socket.
+        with socket.socket(fileno=os.dup(connection.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 

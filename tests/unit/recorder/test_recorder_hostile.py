@@ -46,7 +46,7 @@ TIMES = st.one_of(
 )
 FRAMES = st.builds(
     Sent,
-    seq=st.integers(0, 1 << 63),
+    seq=st.integers(0, (1 << 64) - 1),
     track=st.sampled_from([0, 1, 2, 31]),
     pts=TIMES,
     dts_=st.one_of(st.none(), TIMES),
@@ -55,7 +55,7 @@ FRAMES = st.builds(
     payload=st.one_of(st.binary(max_size=40), st.just(b"\0\0\0\x05\x65\x88\x84\0\0")),
     is_config=st.integers(0, 9).map(lambda n: n == 0),
     discontinuity=st.booleans(),
-    epoch=st.integers(1, 2),
+    epoch=st.sampled_from([1, 2, (1 << 64) - 1]),
     gone=st.integers(0, 9).map(lambda n: n == 0),
     publish_ns=st.integers(0, (1 << 64) - 1),
 )

@@ -138,3 +138,11 @@ def test_a_jump_in_time_breaks_once_where_asked() -> None:
     assert words(through(intake(VIDEO, AUDIO), *frames)) == ["header", "1*", "2", "3*", "4"]
     split = words(through(intake(VIDEO, AUDIO, split=True), *frames))
     assert split == ["header", "1*", "2", "discontinuity", "3*", "4"]
+
+
+def test_a_frame_that_says_no_duration_lasts_as_the_one_before() -> None:
+    times = (0, 3600, 7200, 900_000, 903_600)  # with ten seconds lost
+    items = through(intake(), *(Sent(n, pts=pts, keyframe=True) for n, pts in enumerate(times)))
+    assert [item.duration for item in items if isinstance(item, Unit)] == [None, 3600, 3600, 3600, 3600]
+    (said,) = (item for item in through(intake(), Sent(1, keyframe=True, duration=1800)) if isinstance(item, Unit))
+    assert (said.duration, said.end) == (1800, Fraction(1, 50))

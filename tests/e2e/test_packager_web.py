@@ -1,4 +1,4 @@
-"""A packager process under what happens to it: killed, overtaken, left by its daemon, asked for nonsense."""
+"""What a packager answers: held requests, nonsense, headers, tokens, HTTPS; and what it writes to a directory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import gzip
 import http.client
 import itertools
 import os
-import pickle
 import re
-import signal
 import socket
-import threading
+import ssl
 import time
-from fractions import Fraction
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
 import m3u8
@@ -20,8 +19,19 @@ import pytest
 
 import arclyd
 from arclyd.packagers.http import tokens
-from tests.e2e.packager import KEY, PACKAGE, Answer, Packager, decoded, publish, publishing
-from tests.packaging import FakeFrame, later, make_clip, packets_of, published, read_clip
+from tests.e2e.packager import (
+    KEY,
+    PACKAGE,
+    TRACK,
+    Asking,
+    Packager,
+    again,
+    decoded,
+    newest,
+    publish,
+    publishing,
+)
+from tests.packaging import FakeFrame, make_clip, read_clip
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -33,201 +43,31 @@ if TYPE_CHECKING:
 
     Clip = tuple[list[Track], list[FakeFrame]]
 
-TRACK = f"/{KEY}/track-0.m3u8"
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUeU8BpCt8cfDxlL2NDv2jP0U67lEwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNDEwMTg0NFoYDzIxMjYxMDMx
+MTAxODQ0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQU9yifZx7W7b/XX4II+yQkztaM1AFNN4z4wi8Iu189zHiZ5Rmjk5Kh
+jvDw40GJ+gfHUW6qhB4UTVYLAwI7GA4ko28wbTAdBgNVHQ4EFgQU0qHGsTk4eAQK
+b0eoZv2sl6lQ1PQwHwYDVR0jBBgwFoAU0qHGsTk4eAQKb0eoZv2sl6lQ1PQwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARhwR/AAABgglsb2NhbGhvc3QwCgYIKoZI
+zj0EAwIDSAAwRQIhAJoH+ar67Sa3LB39UxeqpK5RTNkY+GR8lIGWyqSgBuEbAiB2
+MFJH8F1nm9Kj8UFj/aN6vSZJWxtE1b2KbVyXBHaHMQ==
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgPNXIa7HEEZceHBR+
+kLLdlqMLac9n1vanWa3hDa7nmgmhRANCAAQU9yifZx7W7b/XX4II+yQkztaM1AFN
+N4z4wi8Iu189zHiZ5Rmjk5KhjvDw40GJ+gfHUW6qhB4UTVYLAwI7GA4k
+-----END PRIVATE KEY-----
+"""
+"""Of 127.0.0.1, signed by itself, good for a hundred years: with its key, which protects nothing."""
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     """Six seconds, a keyframe each second, as they would have been captured just now."""
     return read_clip(make_clip(tmp_path_factory.mktemp("clip"), "h264_aac.mp4"), time.time_ns())
-
-
-def again(clip: Clip, seconds: int) -> list[FakeFrame]:
-    tracks, frames = clip
-    return later(frames, tracks, Fraction(seconds), 0)
-
-
-def whole(text: str) -> list[str]:
-    """The lines of a playlist that stay as long as a segment is listed."""
-    return [line for line in text.splitlines() if not line.startswith(("#EXT-X-PART:", "#EXT-X-PRE", "#EXT-X-REND"))]
-
-
-def newest(playlist: str) -> int:
-    parsed = m3u8.loads(playlist)
-    return parsed.media_sequence + len([segment for segment in parsed.segments if segment.uri]) - 1
-
-
-class Asking:
-    """A request in a thread, while the test goes on."""
-
-    def __init__(self, packager: Packager, path: str) -> None:
-        self._answers: list[Answer] = []
-        self._thread = threading.Thread(target=lambda: self._answers.append(packager.get(path)), daemon=True)
-        self._thread.start()
-
-    def answer(self) -> Answer:
-        self._thread.join(30)
-        assert self._answers, "no answer"
-        return self._answers[0]
-
-
-# ------------------------------------------------------------ life and death
-
-
-def test_a_killed_packager_goes_on_with_the_same_numbers_and_bytes(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
-    tracks, frames = clip
-    with publishing(KEY, tracks) as publisher, arclyd.connect() as control:
-        publish(publisher, frames)
-        first = Packager(spawn, KEY)
-        before = first.await_file(TRACK).text
-        segments = [segment for segment in m3u8.loads(before).segments if segment.uri]
-        bodies = {segment.uri: first.get(f"/{KEY}/{segment.uri}").body for segment in segments}
-        wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the bookmark")
-        first.script.kill()
-        publish(publisher, again(clip, 6))
-        second = Packager(spawn, KEY, bind=first.bind)
-        after = second.await_file(TRACK).text
-        assert whole(after)[: len(whole(before))] == whole(before)
-        assert newest(after) > newest(before)
-        for uri, body in bodies.items():
-            assert second.get(f"/{KEY}/{uri}").body == body
-        assert "DISCONTINUITY\n" not in after
-
-
-def test_a_packager_that_missed_too_much_starts_with_higher_numbers(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
-    tracks, frames = clip
-    with publishing(KEY, tracks, slots=len(frames)) as publisher, arclyd.connect() as control:
-        publish(publisher, frames)
-        first = Packager(spawn, KEY)
-        before = first.await_file(TRACK).text
-        wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the bookmark")
-        first.script.kill()
-        publish(publisher, again(clip, 6))
-        publish(publisher, again(clip, 12))
-        after = Packager(spawn, KEY).await_file(TRACK).text
-        assert m3u8.loads(after).media_sequence > newest(before)
-        assert m3u8.loads(after).discontinuity_sequence > m3u8.loads(before).discontinuity_sequence
-
-
-def test_a_lap_is_a_discontinuity_and_never_corrupt_media(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
-    tracks, frames = clip
-    with publishing(KEY, tracks, slots=len(frames)) as publisher:
-        publish(publisher, frames)
-        packager = Packager(spawn, KEY)
-        packager.await_file(TRACK)
-        packager.script.signal(signal.SIGSTOP)
-        for seconds in (6, 12, 18):  # three times what the ring holds
-            publish(publisher, again(clip, seconds))
-        packager.script.signal(signal.SIGCONT)
-        wait_until(lambda: packager.get(TRACK).text.count("DISCONTINUITY\n") == 1, what="the discontinuity")
-        publish(publisher, again(clip, 24))
-        publish(publisher, again(clip, 30))
-    wait_until(lambda: "ENDLIST" in packager.get(TRACK).text, what="the end")
-    assert "frames were overwritten before they were read" in packager.script.errors
-    assert_pictures_whole(packager, frames)
-    assert decoded(f"{packager.url}/{KEY}/index-ts.m3u8", "-live_start_index", "0") == ""
-
-
-def assert_pictures_whole(packager: Packager, frames: list[FakeFrame]) -> None:
-    """Every segment listed can be read by itself, and has no picture that was not published."""
-    good = {packet.digest for packet in published(frames, 0, Fraction(1))}
-    for segment in m3u8.loads(packager.get(TRACK).text).segments:
-        init = packager.get(f"/{KEY}/{segment.init_section.uri}").body
-        packets = packets_of(init + packager.get(f"/{KEY}/{segment.uri}").body)
-        assert packets
-        assert {packet.digest for packet in packets} <= good
-
-
-def test_a_publisher_that_returns_is_a_discontinuity(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
-    tracks, frames = clip
-    packager = Packager(spawn, KEY)
-    leaves = spawn(
-        """
-        import pickle, sys, os
-        import arclyd
-        from tests.e2e.packager import publish
-        tracks, frames = pickle.load(open(sys.argv[2], "rb"))
-        publisher = arclyd.Publisher(sys.argv[1], tracks=tracks)
-        publish(publisher, frames)
-        print("published", flush=True)
-        sys.stdin.readline()
-        """,
-        KEY,
-        pickled(clip, daemon.folder),
-    )
-    leaves.await_line("published")
-    packager.await_file(TRACK)
-    leaves.kill()
-    with publishing(KEY, tracks) as publisher:
-        publish(publisher, frames)
-        wait_until(lambda: packager.get(TRACK).text.count("DISCONTINUITY\n") == 1, what="the discontinuity")
-        publish(publisher, again(clip, 6))
-    wait_until(lambda: "ENDLIST" in packager.get(TRACK).text, what="the end")
-    assert_pictures_whole(packager, frames)
-
-
-def pickled(clip: Clip, folder: Path) -> Path:
-    path = folder / "clip.pickle"
-    path.write_bytes(pickle.dumps(clip))
-    return path
-
-
-def test_a_stream_that_ended_and_comes_again_goes_on_with_higher_numbers(
-    daemon: Daemon, spawn: Spawner, clip: Clip
-) -> None:
-    tracks, frames = clip
-    packager = Packager(spawn, KEY)
-    with publishing(KEY, tracks) as publisher:
-        publish(publisher, frames)
-        packager.await_file(TRACK)
-    wait_until(lambda: "ENDLIST" in packager.get(TRACK).text, what="the end")
-    before = packager.get(TRACK).text
-    with publishing(KEY, tracks) as publisher:
-        publish(publisher, frames)
-        wait_until(lambda: "ENDLIST" not in packager.get(TRACK).text, what="the second stream")
-        after = packager.get(TRACK).text
-    assert m3u8.loads(after).media_sequence > newest(before)
-    assert not set(re.findall(r"\S+\.m4s", before)) & set(re.findall(r"\S+\.m4s", after))
-
-
-def test_it_goes_on_without_its_daemon_and_with_the_next(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
-    tracks, frames = clip
-    with publishing(KEY, tracks) as publisher:
-        publish(publisher, frames)
-        packager = Packager(spawn, KEY)
-        before = newest(packager.await_file(TRACK).text)
-        daemon.kill()
-        publish(publisher, again(clip, 6))
-        wait_until(lambda: newest(packager.get(TRACK).text) > before, what="segments without a daemon")
-        daemon.start()
-        with arclyd.connect() as control:
-            wait_until(lambda: [stream.key for stream in control.list_streams()] == [KEY], what="the stream's adoption")
-            wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the new daemon to hear of it")
-
-
-def test_streams_of_an_application_come_as_they_are_published_renditions_together(
-    daemon: Daemon, spawn: Spawner, clip: Clip
-) -> None:
-    tracks, frames = clip
-    packager = Packager(spawn, "--app", "live")
-    keys = ["live/cam1", "live/cam1~low", "live/cam2", "other/cam3"]
-    with publishing(keys[0], tracks) as one, publishing(keys[1], tracks) as low, publishing(keys[2], tracks) as two:
-        for publisher in (one, low, two):
-            publish(publisher, frames)
-        for key in keys[:3]:
-            packager.await_file(f"/{key}/track-0.m3u8")
-        index = m3u8.loads(packager.get("/live/cam1/index.m3u8").text)
-        assert [variant.uri for variant in index.playlists] == ["track-0.m3u8", "../cam1~low/track-0.m3u8"]
-        assert packager.get("/live/cam1~low/track-0.m3u8").status == 200
-        reports = m3u8.loads(packager.get("/live/cam1/track-0.m3u8").text).rendition_reports
-        assert {report.uri for report in reports} == {
-            "track-1.m3u8",
-            "../cam1~low/track-0.m3u8",
-            "../cam1~low/track-1.m3u8",
-        }
-        with publishing(keys[3], tracks) as elsewhere:
-            publish(elsewhere, frames)
-            assert packager.get(f"/{keys[3]}/index.m3u8").status == 404
 
 
 # --------------------------------------------------------------- low latency
@@ -381,6 +221,27 @@ def test_a_token_opens_its_stream_until_it_expires(daemon: Daemon, spawn: Spawne
         uris = re.findall(r'URI="([^"]+)"', playlist) + re.findall(r"^[^#\s]\S+", playlist, re.MULTILINE)
         assert all(packager.get(f"/{KEY}/{uri}").status == 200 for uri in uris[:3] + uris[-2:])
         assert decoded(f"{packager.url}/{KEY}/index.m3u8?token={good}", "-t", "2") == ""
+
+
+def test_it_serves_https(daemon: Daemon, spawn: Spawner, clip: Clip, tmp_path: Path) -> None:
+    tracks, frames = clip
+    pem = tmp_path / "localhost.pem"
+    pem.write_text(CERTIFICATE)
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY, "--tls-cert", str(pem))
+        assert packager.url.startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=str(pem))
+
+        def there() -> str:
+            try:
+                with urllib.request.urlopen(f"{packager.url}{TRACK}", context=trusting, timeout=30) as answer:
+                    return answer.read().decode()
+            except urllib.error.HTTPError:
+                return ""
+
+        assert "#EXTM3U" in wait_until(there, what="the playlist")
+        assert decoded(f"{packager.url}/{KEY}/index.m3u8", "-t", "1") == ""
 
 
 # ----------------------------------------------------------------- directory
