@@ -83,11 +83,14 @@ class Stage:
             daemon.wait()
 
     def __enter__(self) -> Stage:
+        # Asked to end, we clean up like after an error.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.stop_daemon()
         for region in SHM.glob(f"arclyd.{instance_of(self.socket)}.*"):
             region.unlink(missing_ok=True)

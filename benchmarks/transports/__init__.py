@@ -63,6 +63,7 @@ _ENTRIES: Final = (
     Entry("multiprocessing.Pipe", "benchmarks.transports.mp_pipe"),
     Entry("shared_memory ring", "benchmarks.transports.shared_ring"),
     Entry("pyzmq", "benchmarks.transports.with_zmq", needs="zmq"),
+    Entry("pyzmq copy=False", "benchmarks.transports.with_zmq", needs="zmq", options={"copy": "no"}),
     Entry("pynng", "benchmarks.transports.with_nng", needs="pynng"),
     _iceoryx2("iceoryx2", flat_out=True),
     _iceoryx2("iceoryx2 listener", flat_out=False, wait="listener"),

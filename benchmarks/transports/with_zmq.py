@@ -1,15 +1,17 @@
 """pyzmq: PUB and SUB over ipc.
 
-High-water marks above the window, so that nothing is dropped. Messages are copied by libzmq below 64 KiB
-(``copy=False`` costs more there, says its documentation, and so did we measure) and handed over without above.
+High-water marks above the window, so that nothing is dropped. Option ``copy``: no, to hand messages over without
+libzmq's copy (``copy=False``), which its documentation recommends for large ones; both ways are measured.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import zmq
+
+from benchmarks.transports import of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from benchmarks.harness.job import Job
     from benchmarks.harness.stage import Stage
 
-COPY_BELOW: Final = 65536
-
 
 @contextmanager
 def endpoint(stage: Stage, job: Job, folder: Path) -> Iterator[str]:
@@ -29,13 +29,18 @@ def endpoint(stage: Stage, job: Job, folder: Path) -> Iterator[str]:
     yield f"ipc://{folder}/zmq"
 
 
+def copies(job: Job) -> bool:
+    """Whether libzmq copies each message."""
+    return of(job.transport).options.get("copy") != "no"
+
+
 def publish(endpoint: str, job: Job, gate: Gate) -> None:
     """Send each frame, as a message of its own memory."""
     with zmq.Context() as context, context.socket(zmq.PUB) as sock:
         sock.set_hwm(4 * job.window)
         sock.bind(endpoint)
         send = sock.send
-        if job.size < COPY_BELOW:
+        if copies(job):
             for source in gate:
                 send(source, copy=True)
         else:
@@ -52,7 +57,7 @@ def subscribe(endpoint: str, job: Job, index: int, check: Check) -> None:
         sock.connect(endpoint)
         check.attached()
         recv = sock.recv
-        if job.size < COPY_BELOW:
+        if copies(job):
             while check(recv()):
                 pass
         else:
