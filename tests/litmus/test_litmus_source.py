@@ -23,6 +23,7 @@ INLINE = frozenset(
         "wake",
         "arcly_wake",
         "arcly_wake_unless_brisk",
+        "change_word",
     }
 )
 # Where a step of the model stands for several accesses, or the source says it by another name.

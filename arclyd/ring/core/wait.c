@@ -60,9 +60,13 @@ uint64_t arcly_now(void) {
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t before_ns) {
+static void change_word(const struct arcly_region *region) {
     arcly_bump_u32(&region->header->wake.word);
     ARCLY_FAULT("wake.bump");
+}
+
+void arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t before_ns) {
+    change_word(region);
     arcly_clock_fence(); /* P6 */
     const uint64_t now_ns = arcly_now();
     if (now_ns < before_ns || now_ns - before_ns >= ARCLY_BRISK_NS)
@@ -70,8 +74,7 @@ void arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t before_
 }
 
 void arcly_wake(const struct arcly_region *region) {
-    arcly_bump_u32(&region->header->wake.word);
-    ARCLY_FAULT("wake.bump");
+    change_word(region);
     arcly_nudge(region);
 }
 
