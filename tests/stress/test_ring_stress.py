@@ -114,10 +114,10 @@ def test_a_million_frames_and_none_is_corrupt(act: Callable[..., Actor], make_re
     told = [reader.result() for reader in readers]
     assert published == frames
     assert [each["received"] + each["missed"] for each in told] == [frames] * len(ways)
-    assert all(each["received"] > 1000 for each in told)
-    # The slow ones were overtaken, between frames and within them: else this would prove nothing.
-    assert all(each["gaps"] > 20 for each in told[2:])
-    assert sum(each["overwritten"] for each in told) > 20
+    # Much was read, and the slow ones were overtaken, between frames and within them: else this would prove nothing.
+    assert sum(each["received"] for each in told) > 10_000 * min(SCALE, 1), told
+    assert sum(each["gaps"] for each in told[2:]) > 40, told
+    assert sum(each["overwritten"] for each in told) > 20, told
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -20,6 +20,7 @@ void arcly_reader_init(struct arcly_reader *r, const struct arcly_region *region
     r->start_value = value;
     r->resync_oldest = resync_oldest;
     r->track_mask = track_mask;
+    r->placed_at = UINT64_MAX;
     r->next = start == ARCLY_FROM_SEQ ? value : arcly_acquire_u64(&region->header->hot.head);
 }
 
@@ -116,6 +117,18 @@ static int join(struct arcly_reader *r, struct arcly_item *item, uint64_t now_ns
     return ARCLY_NOTHING;
 }
 
+/* The oldest frame is the next to be overwritten: a reader that is slower than the writer would be overtaken there
+ * again and again, and never get a frame. Each time that happens it goes on twice as far from the edge. */
+static void go_on_at_oldest(struct arcly_reader *r) {
+    const uint64_t oldest = arcly_oldest(r->region), head = arcly_acquire_u64(&r->region->header->hot.head);
+    const uint64_t most = head > oldest ? (head - oldest) / 2 : 0;
+    r->margin = r->next != r->placed_at ? 0 : r->margin ? 2 * r->margin : 1;
+    if (r->margin > most)
+        r->margin = most;
+    r->placed_at = oldest + r->margin;
+    place(r, r->placed_at, 0, UINT32_MAX);
+}
+
 /* The writer overtook us at `next`. */
 static void lose(struct arcly_reader *r) {
     r->pending = 0;
@@ -131,7 +144,7 @@ static void lose(struct arcly_reader *r) {
      * goes on with the first frame, however late it is. */
     const bool came_over = r->next < r->region->base_seq && arcly_oldest(r->region) == r->region->base_seq;
     if (r->resync_oldest || came_over)
-        place(r, arcly_oldest(r->region), 0, UINT32_MAX);
+        go_on_at_oldest(r);
     else
         r->joined = false;
 }

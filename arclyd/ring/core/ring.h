@@ -267,6 +267,8 @@ struct arcly_reader {
     bool started;          /* has delivered a frame */
     bool lost;             /* lapped; lost_from is the first frame missed */
     uint64_t lost_from;
+    uint64_t placed_at;    /* where it went on last as the oldest frame … */
+    uint64_t margin;       /* … and how far from the edge: 0, unless it was overtaken there */
     uint64_t await_gop;    /* join points before this number won't do */
     uint64_t join_key;     /* key_seq of the join point; lead-in lies before it */
     int64_t join_ns;       /* media time of that keyframe */
