@@ -69,7 +69,7 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
     from benchmarks.harness.report import Measured
     from benchmarks.harness.series import Figure, interleave
 
-    settings.say(f"payload ring of arclyd and the C core: 32 MiB, {settings.ring_mib} MiB for frames of 1 MiB")
+    settings.say(f"payload ring of arclyd and the C core: 32 MiB, {settings.ring_mib} MiB from frames of 64 KiB on")
     figures = []
     rust = rust_binary(settings)
     for size, subscribers in points(settings):
