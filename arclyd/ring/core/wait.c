@@ -30,7 +30,14 @@ static bool brisk(const struct arcly_region *region) {
 }
 
 int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns) {
-    return timeout_ns > ARCLY_NAP_NS && brisk(region) ? ARCLY_NAP_NS : timeout_ns;
+    if (timeout_ns > ARCLY_NAP_NS && brisk(region))
+        return ARCLY_NAP_NS;
+#ifndef ARCLY_MUTANT_NO_DOZE
+    const uint64_t age_ns = arcly_now() - arcly_load(region->header->hot.last_publish_ns);
+    if (timeout_ns > ARCLY_DOZE_NS && age_ns < 2 * ARCLY_DOZE_NS)
+        return ARCLY_DOZE_NS;
+#endif
+    return timeout_ns;
 }
 
 int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t timeout_ns) {

@@ -20,8 +20,10 @@ static inline uint32_t arcly_wake_sample(const struct arcly_region *region) {
  * that sees as many frames within twice that time sleeps for ARCLY_NAP_NS at most, then looks again. Whoever sleeps
  * for longer found the last frames older than that, so every change of the word it can sleep through wakes it: the
  * argument stands in shm_layout.md, section 11. Four frames in 50 us are 80,000 a second: media never come so fast but in
- * a burst, of which the first frames wake. */
-enum { ARCLY_BRISK_NS = 50000, ARCLY_NAP_NS = 20000 };
+ * a burst, of which the first frames wake.
+ * The argument rests on clocks that agree. Should they not, a reader of a stream that flows looks again after
+ * ARCLY_DOZE_NS all the same: longer than pictures are apart, so that where all is well it costs nothing. */
+enum { ARCLY_BRISK_NS = 50000, ARCLY_NAP_NS = 20000, ARCLY_DOZE_NS = 50000000 };
 
 /* Sleep until the wake word is no longer `sampled`, or timeout_ns passed; for ARCLY_NAP_NS at most while frames come
  * fast. Returns 0 (look again) or -EINTR (a signal came). Spurious returns are allowed. */
