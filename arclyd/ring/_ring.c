@@ -9,12 +9,16 @@ PyObject *glue_raise(glue_state *state, const char *name, const char *format, ..
     va_start(arguments, format);
     PyObject *args = Py_VaBuildValue(format, arguments);
     va_end(arguments);
-    PyObject *class = args ? PyObject_GetAttrString(state->errors, name) : NULL;
+    /* Interned, for the interpreter's cache of attributes keeps each name it was asked for: a fresh one every time
+     * would be kept every time. */
+    PyObject *interned = args ? PyUnicode_InternFromString(name) : NULL;
+    PyObject *class = interned ? PyObject_GetAttr(state->errors, interned) : NULL;
     PyObject *error = class ? PyObject_CallObject(class, args) : NULL;
     if (error)
         PyErr_SetObject(class, error);
     Py_XDECREF(error);
     Py_XDECREF(class);
+    Py_XDECREF(interned);
     Py_XDECREF(args);
     return NULL;
 }
