@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from arclyd.packagers.http import tokens
+from arclyd.control import tokens
 from arclyd.packagers.http.guard import Guard, Limits
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Tokens on the URL: who has one for a stream may view it until it expires.
+"""Tokens: who has one for a stream may have it until it expires, over HTTP and by every gateway.
 
 A token is ``EXPIRES:MAC``: Unix seconds, a colon, and the HMAC-SHA-256 in hexadecimal digits of ``KEY:EXPIRES`` under
 the server's secret. It holds for the renditions ``KEY~VARIANT`` as well, since a player moves between them.
@@ -11,6 +11,9 @@ import hmac
 from typing import Final
 
 PARAMETER: Final = "token"
+
+MIN_SECRET: Final = 16
+"""Bytes of a secret that tokens are made with: a shorter one can be guessed from one token."""
 
 _HEX: Final = frozenset("0123456789abcdef")
 
