@@ -17,9 +17,9 @@ from av.filter import Graph
 from av.video.frame import PictureType
 
 from arclyd.errors import MediaError
-from arclyd.ingest.file.nal import AnnexB
 from arclyd.ingest.file.source import Unit, translated
 from arclyd.media.codecs import CodecId
+from arclyd.media.codecs.nal import AnnexB
 from arclyd.media.track import Track
 
 if TYPE_CHECKING:

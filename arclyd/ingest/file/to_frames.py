@@ -11,9 +11,9 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from arclyd.errors import MediaError, UnknownCodec
-from arclyd.ingest.file.nal import SYNTAXES, AnnexB
-from arclyd.media.codecs import CodecId, TrackKind, av1, codec_from_name
+from arclyd.media.codecs import CodecId, TrackKind, ac3, av1, codec_from_name
 from arclyd.media.codecs.aac import AdtsHeader, iter_adts
+from arclyd.media.codecs.nal import SYNTAXES, AnnexB
 from arclyd.media.track import Track
 
 if TYPE_CHECKING:
@@ -86,6 +86,18 @@ class Av1Bare:
         """The same bytes."""
         if not self.config and av1.find_sequence_header(data) is not None:
             self.config = av1.build_config(data)
+        return data
+
+
+class Ac3Bare:
+    """AC-3, whose frames say their configuration."""
+
+    def __init__(self) -> None:
+        self.config = b""
+
+    def convert(self, data: Buffer) -> Buffer:
+        """The same bytes."""
+        self.config = ac3.Ac3Header.parse(data).config
         return data
 
 
@@ -190,4 +202,6 @@ def _framing(codec: CodecId, extradata: bytes) -> Framing:
         return Adts()
     if codec is CodecId.AV1 and extradata[:1] != b"\x81":
         return Av1Bare()
+    if codec is CodecId.AC3:
+        return Ac3Bare()
     return AsIs(extradata if codec in CONFIGURED else b"")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import MediaError
-from arclyd.media.codecs import av1, h264, h265, opus
+from arclyd.media.codecs import ac3, av1, h264, h265, opus
 from arclyd.media.codecs.aac import AudioConfig
 from arclyd.media.codecs.ids import CodecId
 
@@ -74,6 +74,8 @@ def describe_config(codec: CodecId, config: Buffer) -> ConfigFacts:
             return _av1(data)
         case CodecId.AAC if data:
             return _aac(data)
+        case CodecId.AC3 if data:
+            return _ac3(data)
         case CodecId.OPUS:
             return _opus(data)
     return _WITHOUT_CONFIG.get(codec, ConfigFacts())
@@ -131,3 +133,8 @@ def _aac(data: bytes) -> ConfigFacts:
 def _opus(data: bytes) -> ConfigFacts:
     channels = opus.OpusHead.parse(data).channels if data else 0
     return ConfigFacts(sample_rate=opus.SAMPLE_RATE, channels=channels, codec_string="opus")
+
+
+def _ac3(data: bytes) -> ConfigFacts:
+    sample_rate, channels = ac3.read_config(data)
+    return ConfigFacts(sample_rate=sample_rate, channels=channels, codec_string="ac-3")

@@ -38,6 +38,7 @@ class CodecId(IntEnum):
     MP3 = 10
     RAW = 11
     VVC = 12
+    AC3 = 13
     UNKNOWN = 255
 
     @classmethod
@@ -89,6 +90,7 @@ _FACTS: Final = MappingProxyType(
         CodecId.MP3: _Facts(TrackKind.AUDIO, "mp3"),
         CodecId.RAW: _Facts(TrackKind.DATA, "bin_data", ("klv", "scte_35", "timed_id3")),
         CodecId.VVC: _Facts(TrackKind.VIDEO, "vvc", ("h266", "vvc1", "h.266")),
+        CodecId.AC3: _Facts(TrackKind.AUDIO, "ac3", ("ac-3",)),
         CodecId.UNKNOWN: _Facts(TrackKind.DATA, ""),
     }
 )

@@ -26,7 +26,7 @@ MAX_HELD: Final = 4096
 """Frames held while the first video keyframe is awaited: over a minute of sound."""
 
 NEEDS_CONFIG: Final = frozenset(
-    {CodecId.H264, CodecId.H265, CodecId.VVC, CodecId.AV1, CodecId.AAC, CodecId.OPUS},
+    {CodecId.H264, CodecId.H265, CodecId.VVC, CodecId.AV1, CodecId.AAC, CodecId.OPUS, CodecId.AC3},
 )
 """Codecs that can't be described without their configuration record."""
 
@@ -130,10 +130,11 @@ class FlvOutput:
             self._sink.write(value)
 
 
-_TS_CODECS: Final = frozenset({CodecId.H264, CodecId.H265, CodecId.AAC, CodecId.MP3, CodecId.OPUS})
+_COMMON: Final = frozenset({CodecId.H264, CodecId.H265, CodecId.AAC, CodecId.MP3, CodecId.OPUS})
+_TS_CODECS: Final = _COMMON | {CodecId.AC3}
 _MP4_CODECS: Final = _TS_CODECS | {CodecId.AV1, CodecId.VP9, CodecId.VVC}
 _MKV_CODECS: Final = _TS_CODECS | {CodecId.AV1, CodecId.VP8, CodecId.VP9}
-_FLV_CODECS: Final = _TS_CODECS | {CodecId.AV1, CodecId.G711A, CodecId.G711U}
+_FLV_CODECS: Final = _COMMON | {CodecId.AV1, CodecId.G711A, CodecId.G711U}
 
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
     {

@@ -216,6 +216,11 @@ def _opus(track: Track) -> bytes:
     return _audio(b"Opus", track, dops, sample_rate=48000)
 
 
+def _ac3(track: Track) -> bytes:
+    """``dac3`` (ETSI TS 102 366, F.4)."""
+    return _audio(b"ac-3", track, box(b"dac3", _config(track, 3)))
+
+
 def _plain_audio(kind: bytes) -> Callable[[Track], bytes]:
     return lambda track: _audio(kind, track)
 
@@ -238,6 +243,7 @@ _SAMPLE_ENTRIES: Final[Mapping[CodecId, Callable[[Track], bytes]]] = MappingProx
         CodecId.AAC: _mp4a,
         CodecId.MP3: _mp3,
         CodecId.OPUS: _opus,
+        CodecId.AC3: _ac3,
         CodecId.G711A: _plain_audio(b"alaw"),
         CodecId.G711U: _plain_audio(b"ulaw"),
     }

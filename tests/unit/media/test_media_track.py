@@ -15,8 +15,8 @@ from arclyd.media.track import Track, TrackKind
 
 
 def test_ids_are_those_on_the_wire():
-    names = ("H264", "H265", "VP8", "VP9", "AV1", "AAC", "OPUS", "G711A", "G711U", "G722", "MP3", "RAW", "VVC")
-    assert [CodecId[name] for name in names] == list(range(13))
+    names = ("H264", "H265", "VP8", "VP9", "AV1", "AAC", "OPUS", "G711A", "G711U", "G722", "MP3", "RAW", "VVC", "AC3")
+    assert [CodecId[name] for name in names] == list(range(14))
     assert CodecId.UNKNOWN == 255
 
 
@@ -47,7 +47,9 @@ def test_names_in_use(name, codec):
 
 def test_names_are_those_ffmpeg_knows():
     known = {av.codec.Codec(name, "r").canonical_name for name in ("h264", "hevc", "vp8", "vp9", "av1", "aac", "opus")}
-    known |= {av.codec.Codec(name, "r").canonical_name for name in ("pcm_alaw", "pcm_mulaw", "g722", "mp3", "vvc")}
+    known |= {
+        av.codec.Codec(name, "r").canonical_name for name in ("pcm_alaw", "pcm_mulaw", "g722", "mp3", "vvc", "ac3")
+    }
     ours = {codec.ffmpeg_name for codec in CodecId if codec.kind is not TrackKind.DATA}
     assert ours == known
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ from arclyd.media.codecs.annexb import join_length_prefixed, split_annexb
 from arclyd.media.codecs.bits import BitReader, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Buffer
 
@@ -22,20 +23,22 @@ class Syntax:
     """What differs between the codecs: unit types, and how a configuration is made of parameter sets.
 
     ``sets`` are the kinds of parameter set in the order `build` takes them, the picture parameter sets last;
-    ``dropped`` are further units that say nothing outside Annex B (delimiters, end marks, filler).
+    ``dropped`` are further units that say nothing outside Annex B (delimiters, end marks, filler); the ``delimiter``
+    begins an access unit.
     """
 
     nal_type: Callable[[Buffer], int]
     header_size: int
     sets: tuple[int, ...]
+    delimiter: int
     dropped: frozenset[int]
     build: Callable[..., bytes]
 
 
 SYNTAXES: Final[Mapping[CodecId, Syntax]] = MappingProxyType(
     {
-        CodecId.H264: Syntax(h264.nal_type, 1, (7, 8), frozenset({9, 10, 11, 12}), h264.build_config),
-        CodecId.H265: Syntax(h265.nal_type, 2, (32, 33, 34), frozenset({35, 36, 37, 38}), h265.build_config),
+        CodecId.H264: Syntax(h264.nal_type, 1, (7, 8), 9, frozenset({9, 10, 11, 12}), h264.build_config),
+        CodecId.H265: Syntax(h265.nal_type, 2, (32, 33, 34), 35, frozenset({35, 36, 37, 38}), h265.build_config),
     }
 )
 """H.264 table 7-1 and H.265 table 7-1."""
@@ -100,7 +103,7 @@ class AnnexB:
         self._syntax = SYNTAXES[codec]
         self._sets = ParameterSets(self._syntax)
         if memoryview(extradata).nbytes:
-            self._sets.update(self._split(extradata)[0])
+            self._sets.update(self._sort(split_annexb(extradata))[0])
 
     @property
     def config(self) -> bytes:
@@ -113,15 +116,30 @@ class AnnexB:
         Raises:
             MediaError: not Annex B, or parameter sets that can't be read.
         """
-        sets, media = self._split(access_unit)
+        return self._convert(split_annexb(access_unit))
+
+    def convert_all(self, data: Buffer) -> list[bytes]:
+        """The access units in ``data``, each but the first begun by a delimiter, as `convert` gives them.
+
+        Raises:
+            MediaError: as `convert`.
+        """
+        units = split_annexb(data)
+        starts = [place for place, unit in enumerate(units) if self._syntax.nal_type(unit) == self._syntax.delimiter]
+        bounds = [0, *(start for start in starts if start), len(units)]
+        found = [self._convert(units[start:end]) for start, end in pairwise(bounds)]
+        return [access_unit for access_unit in found if access_unit]
+
+    def _convert(self, units: Sequence[Buffer]) -> bytes:
+        sets, media = self._sort(units)
         if sets:
             self._sets.update(sets)
         return join_length_prefixed(media)
 
-    def _split(self, data: Buffer) -> tuple[list[Buffer], list[Buffer]]:
+    def _sort(self, units: Sequence[Buffer]) -> tuple[list[Buffer], list[Buffer]]:
         sets: list[Buffer] = []
         media: list[Buffer] = []
-        for unit in split_annexb(data):
+        for unit in units:
             kind = self._syntax.nal_type(unit)
             if kind in self._syntax.sets:
                 sets.append(unit)

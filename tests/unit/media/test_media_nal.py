@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from arclyd.errors import MediaError
-from arclyd.ingest.file.nal import AnnexB
 from arclyd.media.codecs import CodecId
 from arclyd.media.codecs.h264 import AvcConfig
+from arclyd.media.codecs.nal import AnnexB
 
 SPS = bytes.fromhex("674d401fda014016ec0440000003004000000c83c60ca8")
 SPS_SMALL = bytes.fromhex("6742c01eda0280bfe5840000030004000003 00ca3c60ca80".replace(" ", ""))
