@@ -5,6 +5,7 @@ A target says which errors are an answer; any other exception, a hang or a crash
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,8 @@ from arclyd.daemon import config
 from arclyd.errors import ArclydError, ConfigError, InvalidKey, MediaError, ProtocolError
 from arclyd.media.codecs import CodecId, aac, annexb, av1, h264, h265, opus
 from arclyd.media.codecs.describe import describe_config
+from arclyd.media.formats.mpegts.demuxer import Demuxer, Limits, Program
+from arclyd.media.formats.mpegts.framers import framer_of
 from tests.fuzz import shapes
 from tests.fuzz.source import Source
 
@@ -234,11 +237,29 @@ _PARSERS: Final[tuple[Callable[[bytes], object], ...]] = (
     lambda data: describe_config(tuple(CodecId)[data[0] % len(CodecId)], data[1:]) if data else None,
 )
 
+
+def transport_stream(data: bytes) -> int:
+    """Bytes as a network delivers them: anything is skipped, counted or given on, and nothing is kept for long."""
+    demuxer, framers, count = Demuxer(limits=Limits(4096, 4096, 4096)), {}, 1
+    for piece in _pieces(data, len(data)):
+        for event in demuxer.receive(piece):
+            count += 1
+            if isinstance(event, Program):
+                framers = {each.pid: framer_of(each) for each in event.streams}
+                continue
+            assert len(event.payload) <= 4096
+            with contextlib.suppress(MediaError):
+                count += len(list(framers[event.pid].push(event)))
+    demuxer.finish()
+    return count
+
+
 TARGETS: Final[dict[str, Callable[[bytes], int]]] = {
     "to_daemon": to_daemon,
     "from_daemon": from_daemon,
     "config_file": config_file,
     "key": key,
     "media": media,
+    "transport_stream": transport_stream,
 }
 """Every target by its name, which is also its corpus's folder; it returns how much it was fed: messages, files …"""

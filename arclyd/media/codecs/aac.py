@@ -98,7 +98,15 @@ class AudioConfig:
         Raises:
             MediaError: not such a configuration, or one without a sample rate.
         """
-        bits = BitReader(data, _CONFIG)
+        return cls.read(BitReader(data, _CONFIG), to_end=True)
+
+    @classmethod
+    def read(cls, bits: BitReader, *, to_end: bool) -> AudioConfig:
+        """Read one among other things; ``to_end``: nothing else follows it, so that it may have an extension.
+
+        Raises:
+            MediaError: as `parse`.
+        """
         object_type, rate, channel_config = _read_object_type(bits), _read_rate(bits), bits.u(4)
         hierarchical = object_type in {_SBR, _PS}
         ps, extension_rate = object_type == _PS, 0
@@ -111,7 +119,7 @@ class AudioConfig:
         if object_type in _GENERAL_AUDIO:
             frame_length, counted = _read_general_audio(bits, object_type, channel_config)
             channels = channels or counted
-            if not hierarchical and object_type not in _RESILIENT:
+            if to_end and not hierarchical and object_type not in _RESILIENT:
                 extension_rate, ps = _read_sync_extension(bits)
         sbr = bool(extension_rate)
         return cls(

@@ -12,7 +12,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from arclyd.errors import MediaError
-from arclyd.media.codecs.bits import BitReader, BitWriter
+from arclyd.media.codecs.annexb import split_annexb
+from arclyd.media.codecs.bits import BitReader, BitWriter, unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,9 @@ _UNIT: Final = "OBU"
 
 _SELECT: Final = 2
 """SELECT_SCREEN_CONTENT_TOOLS and SELECT_INTEGER_MV (3)."""
+
+_LOST_ZEROS: Final = 64
+"""Zero bytes at the end of a unit that are taken for those of the next start code."""
 
 _SRGB: Final = (1, 13, 0)
 """Colour primaries, transfer and matrix that fix the sampling to 4:4:4 (5.5.2)."""
@@ -166,6 +170,32 @@ def iter_obus(data: Buffer) -> Iterator[Obu]:
             raise MediaError(_UNIT, f"a unit of {size} bytes with {end - pos} bytes left")
         yield Obu(header >> 3 & 15, view[pos : pos + size])
         pos += size
+
+
+def from_start_codes(data: Buffer) -> bytes:
+    """A temporal unit whose OBUs follow start codes, escaped as NAL units are, in the low-overhead format.
+
+    That is how MPEG-TS carries them (Carriage of AV1 in MPEG-2 TS, 3.6.2). The one that only says that a temporal
+    unit begins is left out (binding 2.4).
+
+    Raises:
+        MediaError: a unit that can't be.
+    """
+    return b"".join(_sized(unescape(unit)) for unit in split_annexb(data))
+
+
+def _sized(obu: bytes) -> bytes:
+    """The OBU with its size in it; empty for a temporal delimiter."""
+    at = 2 if obu[0] & 4 else 1
+    if obu[0] >> 3 & 15 == ObuType.TEMPORAL_DELIMITER:
+        return b""
+    size = len(obu) - at
+    if obu[0] & 2:
+        size, at = _read_leb128(memoryview(obu), at)
+    if obu[0] & 0x80 or not 0 <= size - (len(obu) - at) <= _LOST_ZEROS:
+        raise MediaError(_UNIT, f"a unit of {size} bytes with {len(obu) - at} bytes left")
+    head = bytes((obu[0] | 2,)) + obu[1 : 2 if obu[0] & 4 else 1]
+    return head + _leb128(size) + obu[at:].ljust(size, b"\0")
 
 
 def _read_leb128(view: memoryview, pos: int) -> tuple[int, int]:
