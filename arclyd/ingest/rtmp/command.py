@@ -11,10 +11,9 @@ import click
 
 from arclyd import AsyncControl
 from arclyd.command_line import size
-from arclyd.ingest.rtmp.gateway import Gateway
-from arclyd.ingest.rtmp.limits import Limits
+from arclyd.ingest.gateway import Gateway
+from arclyd.ingest.limits import Limits
 from arclyd.ingest.rtmp.server import serving
-from arclyd.protocols.rtmp.chunks import MessageLimits
 from arclyd.serving import address, loop_factory, stopped, tell_address, tls_context
 
 if TYPE_CHECKING:
@@ -77,7 +76,8 @@ def rtmp(
         connections=max_connections,
         per_address=max_per_address,
         rate=max_rate,
-        messages=MessageLimits(max_video, max_audio),
+        video=max_video,
+        audio=max_audio,
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(bind, tls_context(tls_cert, tls_key), limits, socket))

@@ -17,18 +17,18 @@ from arclyd.errors import (
     Unauthorized,
     WireError,
 )
-from arclyd.ingest.rtmp.limits import Bucket, watch_peer
+from arclyd.ingest.limits import Bucket, watch_peer
 from arclyd.ingest.rtmp.player import Player
 from arclyd.ingest.rtmp.reception import Reception
 from arclyd.protocols.rtmp.address import asked_for
-from arclyd.protocols.rtmp.chunks import Message
+from arclyd.protocols.rtmp.chunks import Message, MessageLimits
 from arclyd.protocols.rtmp.messages import Data
 from arclyd.protocols.rtmp.server import Closed, Connect, Play, Publish, ServerSession
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
 
-    from arclyd.ingest.rtmp.gateway import Gateway
+    from arclyd.ingest.gateway import Gateway
 
 log: Final = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._session = ServerSession(gateway.limits.messages)
+        self._session = ServerSession(MessageLimits(gateway.limits.video, gateway.limits.audio))
         self._transport: asyncio.Transport
         self._host = self.address = ""
         self._counted = False

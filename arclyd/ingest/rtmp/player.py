@@ -15,7 +15,7 @@ from arclyd.protocols.rtmp.messages import Type
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from arclyd.ingest.rtmp.gateway import Gateway
+    from arclyd.ingest.gateway import Gateway
     from arclyd.ingest.rtmp.outflow import Tag
     from arclyd.protocols.rtmp.server import ServerSession
 

@@ -15,7 +15,7 @@ from arclyd.media.codecs import TrackKind
 from arclyd.protocols.rtmp.messages import Type
 
 if TYPE_CHECKING:
-    from arclyd.ingest.rtmp.gateway import Gateway, Publishing
+    from arclyd.ingest.gateway import Gateway, Publishing
     from arclyd.protocols.rtmp.chunks import Message
     from arclyd.protocols.rtmp.messages import Data
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
-    from arclyd.ingest.rtmp.gateway import Gateway
+    from arclyd.ingest.gateway import Gateway
 
 BACKLOG: Final = 512
 TICK_SECONDS: Final = 1.0

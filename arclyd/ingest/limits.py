@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-from arclyd.protocols.rtmp.chunks import MessageLimits
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +19,7 @@ class Limits:
     """Seconds, bytes and numbers; 0 connections of an address: no bound. ``rate``: bytes a second, 0: no bound.
 
     ``start_seconds``: until something is published or played. ``idle_seconds``: an encoder says nothing.
-    ``stalled_seconds``: a player takes nothing.
+    ``stalled_seconds``: a player takes nothing. ``video``, ``audio``: the largest frame.
     """
 
     start_seconds: float = 10.0
@@ -30,7 +28,8 @@ class Limits:
     connections: int = 1024
     per_address: int = 0
     rate: int = 25_000_000
-    messages: MessageLimits = field(default_factory=MessageLimits)
+    video: int = 8 << 20
+    audio: int = 1 << 20
 
 
 class Census:

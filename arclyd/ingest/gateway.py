@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from arclyd import AsyncControl, Publisher
 from arclyd.errors import AlreadyPublishing, ArclydError, DaemonUnavailable
-from arclyd.ingest.rtmp.limits import Census, Limits
+from arclyd.ingest.limits import Census, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from arclyd.ingest.rtmp.connection import Connection
-    from arclyd.ingest.rtmp.intake import Intake
+    from arclyd.media.track import Track
 
 log: Final = logging.getLogger(__name__)
 
@@ -31,6 +30,23 @@ CLAIMS_AT_ONCE: Final = 8
 
 UNTOLD: Final = 256
 """Connections whose coming and going is not told yet; where the daemon is that slow, more are not told at all."""
+
+
+class Connection(Protocol):
+    """A connection that is open."""
+
+    def tick(self, now: float) -> None:
+        """About once a second, by the monotonic clock."""
+
+    def close(self, reason: str, *, abort: bool = False) -> None:
+        """End it; ``abort``: without sending what is queued."""
+
+
+class Intake(Protocol):
+    """What becomes a stream."""
+
+    def tracks(self) -> list[Track]:
+        """The tracks it is to be claimed with. Raises `ArclydError`: it can't be."""
 
 
 class Publishing(Protocol):
