@@ -6,7 +6,10 @@ from typing import Final
 
 from arclyd.command_line import LazyGroup, Verb
 
-PROTOCOLS: Final = (Verb("rtmp", "arclyd.ingest.rtmp.command:rtmp", "RTMP and RTMPS: encoders publish, players play."),)
+PROTOCOLS: Final = (
+    Verb("rtmp", "arclyd.ingest.rtmp.command:rtmp", "RTMP and RTMPS: encoders publish, players play."),
+    Verb("mpegts", "arclyd.ingest.mpegts.command:mpegts", "MPEG-TS over UDP (unicast and multicast), TCP and HTTP."),
+)
 
 listen: Final = LazyGroup(
     "listen",

@@ -166,7 +166,7 @@ class SyncedSound:
                 continue
             if stamp is not None and at >= begins:
                 self._anchor, self._samples, stamp = stamp, 0, None
-            yield from self._frame(memoryview(data)[at : at + size], corrupt=unit.damaged)
+            yield from self._frame(memoryview(data)[at : at + size])
             at += size
         self._rest = data[at:] if not unit.damaged and len(data) - at <= _MAX_FRAME else b""
 
@@ -191,7 +191,7 @@ class SyncedSound:
         found = self._cutter.sync.search(data, at)
         return found.start() if found else max(at, len(data) - 1)
 
-    def _frame(self, frame: memoryview, *, corrupt: bool) -> Iterator[AccessUnit]:
+    def _frame(self, frame: memoryview) -> Iterator[AccessUnit]:
         try:
             cut = self._cutter.cut(frame)
         except MediaError:
@@ -203,7 +203,7 @@ class SyncedSound:
             pts = self._anchor + _ticks(self._samples, cut.rate)
             self._samples += cut.samples
             duration = self._anchor + _ticks(self._samples, cut.rate) - pts
-            yield AccessUnit(payload, pts, pts, duration, corrupt=corrupt)
+            yield AccessUnit(payload, pts, pts, duration)
 
 
 def _ticks(samples: int, rate: int) -> int:

@@ -1,0 +1,267 @@
+"""From the bytes of a transport stream to frames in the ring. No I/O of its own, but for the publisher it is given.
+
+What tracks there are, and how they are configured, is only known from what comes; so frames are held, within bounds,
+until the stream can be claimed (`wants_claim`). The same happens again when the program's streams change.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from arclyd.errors import FrameTooLarge, MediaError, WireError
+from arclyd.ingest.ts.lane import Lane
+from arclyd.media.codecs import TrackKind
+from arclyd.media.formats.continuity import Timeline
+from arclyd.media.formats.mpegts.demuxer import Demuxer, Program, Unit
+from arclyd.media.formats.mpegts.units import TIME_BASE
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from arclyd.client.publisher import Publisher
+    from arclyd.media.formats.mpegts.demuxer import Counts as Faults
+    from arclyd.media.formats.mpegts.demuxer import Limits
+    from arclyd.media.formats.mpegts.units import AccessUnit
+    from arclyd.media.track import Track
+
+log = logging.getLogger(__name__)
+
+HELD_TICKS: Final = 3 * 90_000
+HELD_BYTES: Final = 8 << 20
+HELD_FRAMES: Final = 1024
+"""How much is held while a track is not configured, or no keyframe came; then those there are must do."""
+
+MOST_BYTES: Final = 16 << 20
+"""Held while the daemon is asked; what comes beyond that is left out."""
+
+TOGETHER_TICKS: Final = 90_000 // 4
+"""By how much sound may come before the first keyframe and be kept: what multiplexers interleave by."""
+
+MAX_CLAIMS: Final = 32
+"""Times the tracks may change in one connection; each costs every reader a new start."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A frame that waits for the claim."""
+
+    lane: Lane
+    unit: AccessUnit
+    config: bytes
+
+    @property
+    def starts(self) -> bool:
+        """Decoding of the whole stream can start here."""
+        return self.lane.kind is TrackKind.VIDEO and self.unit.keyframe and not self.unit.corrupt
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was left out: frames ``damaged`` or not described, ``too_large``, ``gated`` before the first keyframe."""
+
+    damaged: int = 0
+    too_large: int = 0
+    gated: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """All of them."""
+        return self.damaged + self.too_large + self.gated
+
+
+class Intake:
+    """One transport stream on its way in.
+
+    Args:
+        program: the program that is published; None: the first.
+        limits: of what is put together.
+    """
+
+    def __init__(self, program: int | None = None, limits: Limits | None = None) -> None:
+        self.counts = Counts()
+        self._demuxer = Demuxer(program, limits)
+        self._publisher: Publisher | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._held: list[_Held] = []
+        self._held_bytes = 0
+        self._claims = 0
+        self._timeline = Timeline([])
+        self._gate = False
+
+    @property
+    def faults(self) -> Faults:
+        """What went wrong on the way here."""
+        return self._demuxer.counts
+
+    @property
+    def live(self) -> bool:
+        """Frames go into the ring."""
+        return self._publisher is not None
+
+    def data_tracks(self) -> dict[int, str]:
+        """What the tracks of data carry, by their ids."""
+        lanes = [lane for lane in self._lanes.values() if lane.kind is TrackKind.DATA and lane.place >= 0]
+        return {lane.place: lane.stream.content.value for lane in lanes}
+
+    # ------------------------------------------------------------------- in
+
+    def receive(self, data: Buffer) -> None:
+        """The next bytes. Raises `PublisherClosed`: the stream is over for this publisher."""
+        for event in self._demuxer.receive(data):
+            self._take(event)
+
+    def finish(self) -> None:
+        """No more will come: takes what has no end of its own."""
+        for event in self._demuxer.finish():
+            self._take(event)
+
+    def _take(self, event: Program | Unit) -> None:
+        if isinstance(event, Program):
+            self._restart(event)
+            return
+        lane = self._lanes.get(event.pid)
+        if lane is None:
+            return
+        lane.lost = lane.lost or event.lost
+        try:
+            for unit in lane.framer.push(event):
+                self._receive(lane, unit)
+        except MediaError as error:
+            log.debug("a packet is left out: %s", error)
+            self.counts.damaged += 1
+            lane.lost = True
+
+    def _restart(self, program: Program) -> None:
+        """The program has these streams from now on; those it had before go on as they are."""
+        before = self._lanes
+        self._lanes = {}
+        for stream in program.streams:
+            lane = before.get(stream.pid)
+            self._lanes[stream.pid] = lane if lane is not None and lane.stream == stream else Lane.of(stream)
+        if self._publisher is not None and list(before.values()) != list(self._lanes.values()):
+            for lane in self._lanes.values():
+                lane.place = -1
+
+    def _receive(self, lane: Lane, unit: AccessUnit) -> None:
+        if lane.kind is TrackKind.DATA and unit.dts is None:  # it goes with what is shown when it comes
+            unit = replace(unit, pts=self._demuxer.clock, dts=self._demuxer.clock)
+        if not lane.framer.ready or (unit.dts is None and lane.kind is not TrackKind.VIDEO):
+            self.counts.damaged += 1
+        elif self._publisher is None or lane.place < 0 or lane.sound != lane.framer.sound:
+            self._hold(lane, unit)
+        else:
+            self._publish(self._publisher, _Held(lane, unit, lane.framer.config))
+
+    def _hold(self, lane: Lane, unit: AccessUnit) -> None:
+        if self._held_bytes >= MOST_BYTES:
+            self.counts.gated += 1
+            lane.lost = True
+            return
+        self._held.append(_Held(lane, unit, lane.framer.config))
+        self._held_bytes += memoryview(unit.payload).nbytes
+
+    # ---------------------------------------------------------------- claims
+
+    @property
+    def wants_claim(self) -> bool:
+        """True: the stream is to be claimed, with `tracks`, and `begin` to be called."""
+        if not self._held:
+            return False
+        pictures = [lane for lane in self._lanes.values() if lane.kind is TrackKind.VIDEO]
+        goes_on = self._publisher is not None and all(lane.place >= 0 for lane in pictures)
+        joinable = not pictures or goes_on or any(item.starts for item in self._held)
+        if joinable and all(lane.framer.ready for lane in self._lanes.values()):
+            return True
+        stamps = [item.unit.dts for item in (self._held[0], self._held[-1]) if item.unit.dts is not None]
+        over_time = len(stamps) == 2 and stamps[1] - stamps[0] >= HELD_TICKS
+        return over_time or self._held_bytes >= HELD_BYTES or len(self._held) >= HELD_FRAMES
+
+    def tracks(self) -> list[Track]:
+        """The tracks there are now, in the order of the ring's; those that are not ready yet are left out.
+
+        Raises:
+            WireError: they changed too often.
+        """
+        self._claims += 1
+        if self._claims > MAX_CLAIMS:
+            raise WireError("MPEG-TS", f"the tracks changed {MAX_CLAIMS} times")
+        self._interrupt()
+        lanes = sorted((lane for lane in self._lanes.values() if lane.framer.ready), key=lambda lane: lane.kind)
+        for lane in self._lanes.values():
+            lane.place = -1
+        tracks = [lane.declare(place) for place, lane in enumerate(lanes)]
+        self._gate = any(lane.kind is TrackKind.VIDEO for lane in lanes)
+        self._timeline = Timeline([TIME_BASE] * len(lanes))
+        return tracks
+
+    def begin(self, publisher: Publisher) -> None:
+        """The claim of `tracks` was granted: what was held goes out."""
+        self._publisher = publisher
+        held, self._held, self._held_bytes = self._held, [], 0
+        for item in _keyframe_first(held):
+            if item.lane.place < 0:
+                self.counts.damaged += 1
+            else:
+                self._publish(publisher, item)
+
+    def release(self) -> Publisher | None:
+        """The stream is over: its publisher, if there is one, to be ended."""
+        publisher, self._publisher = self._publisher, None
+        return publisher
+
+    def interrupt(self) -> None:
+        """It broke off, and may go on: by the next connection, or with other tracks."""
+        self._held.clear()
+        self._held_bytes = 0
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.interrupt()
+
+    # ------------------------------------------------------------------- out
+
+    def _publish(self, publisher: Publisher, item: _Held) -> None:
+        lane, unit = item.lane, item.unit
+        if self._gate:
+            if not item.starts:
+                self.counts.gated += 1
+                return
+            self._gate = False
+        if item.config and item.config != lane.config:
+            lane.config = item.config
+            publisher.set_config(lane.place, item.config)
+        placed = self._timeline.place(lane.place, pts=unit.pts, dts=unit.dts, duration=unit.duration)
+        lost, lane.lost = lane.lost, False
+        try:
+            publisher.publish(
+                lane.place,
+                unit.payload,
+                pts=placed.pts,
+                dts=placed.dts,
+                duration=unit.duration,
+                keyframe=unit.keyframe,
+                discontinuity=placed.jumped or lost,
+                corrupt=unit.corrupt,
+            )
+        except FrameTooLarge as error:
+            self.counts.too_large += 1
+            if self.counts.too_large & (self.counts.too_large - 1) == 0:  # the 1st, 2nd, 4th, 8th …
+                log.warning("%s (%d left out so far)", error, self.counts.too_large)
+
+
+def _keyframe_first(held: list[_Held]) -> list[_Held]:
+    """With the sound that goes with the first keyframe, but came a little before it, behind it."""
+    first = next((place for place, item in enumerate(held) if item.starts), None)
+    if first is None:
+        return held
+    since = (held[first].unit.dts or 0) - TOGETHER_TICKS
+    early: list[_Held] = []
+    near: list[_Held] = []
+    for item in held[:first]:
+        is_near = item.lane.kind is not TrackKind.VIDEO and (item.unit.dts or 0) >= since
+        (near if is_near else early).append(item)
+    return [*early, held[first], *near, *held[first + 1 :]]

@@ -1,0 +1,181 @@
+"""A transport stream on its way in over one connection: its claim, and what the daemon is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from arclyd.errors import AlreadyPublishing, ArclydError
+from arclyd.ingest.ts.intake import Intake
+from arclyd.media.formats.mpegts import demuxer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Buffer
+
+    from arclyd.ingest.gateway import Gateway, Publishing
+
+log: Final = logging.getLogger(__name__)
+
+TELL_SECONDS: Final = 2.0
+"""Between two words to the daemon, each of which is an event."""
+
+
+class Reception:
+    """What the connection ``connection`` publishes as ``key``.
+
+    Args:
+        gateway: of this process.
+        key: the stream.
+        address: host:port of the sender.
+        connection: whose it is; closed when the daemon refuses.
+        shown: credentials that its protocol carried.
+        program: which one of the transport stream; None: the first.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        key: str,
+        address: str,
+        connection: Publishing,
+        *,
+        shown: Mapping[str, str],
+        program: int | None = None,
+    ) -> None:
+        self.key = key
+        self._gateway = gateway
+        self._address = address
+        self._connection = connection
+        self._shown = shown
+        self._intake = Intake(program, demuxer.Limits(gateway.limits.video, gateway.limits.audio))
+        self._claiming: asyncio.Task[None] | None = None
+        self._admitted = False
+        self._take_over = False
+        self._told: dict[str, object] = {}
+        self._told_at = 0.0
+        self._over = False
+        self.refusal: ArclydError | None = None
+        """Why it may not go on; what is received then is nobody's."""
+
+    @property
+    def claiming(self) -> bool:
+        """The daemon is being asked; what is received meanwhile is held, within bounds."""
+        return self._claiming is not None
+
+    def receive(self, data: Buffer) -> None:
+        """The next bytes."""
+        if self._over:
+            return
+        try:
+            self._intake.receive(data)
+        except ArclydError as error:
+            self._refuse(error)
+            return
+        if self._intake.wants_claim and self._claiming is None:
+            self._claiming = self._gateway.start(self._claim())
+
+    async def settled(self) -> None:
+        """Until the daemon has answered."""
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming])
+
+    async def admit(self) -> None:
+        """Ask the daemon, and take the key's place in this process. Raises what it refuses with."""
+        is_ours = False
+        try:
+            await self._gateway.admit(self.key, "publish", self._address, self._shown)
+        except AlreadyPublishing as error:
+            is_ours = error.pid == os.getpid()
+            if not is_ours:
+                raise
+        self._take_over = await self._gateway.enter(self.key, self._connection) or is_ours
+        self._admitted = True
+
+    async def _claim(self) -> None:
+        try:
+            if not self._admitted:
+                await self.admit()
+            await self._claim_once()
+        except ArclydError as error:
+            self._refuse(error)
+        finally:
+            self._claiming = None
+
+    async def _claim_once(self) -> None:
+        fields = self._news()
+        publisher = await self._gateway.claim(
+            self.key,
+            self._intake,
+            name=f"{self._gateway.protocol} {self._address}",
+            metadata={**fields, "ingest_protocol": self._gateway.protocol, "publisher_addr": self._address},
+            take_over=self._take_over,
+        )
+        self._take_over = True
+        self._told_at = time.monotonic()
+        if self._over:  # it went away meanwhile
+            publisher.interrupt()
+            return
+        self._intake.begin(publisher)
+        log.info("%s: publishes %s", self._address, self.key)
+
+    def _refuse(self, error: ArclydError) -> None:
+        if not self._over:
+            self.refusal = error
+            self.interrupt()
+
+    def tell(self, now: float) -> None:
+        """Tell the daemon what is new, from time to time."""
+        if self._intake.live and now - self._told_at >= TELL_SECONDS and (news := self._news()) != self._told:
+            self._told, self._told_at = news, now
+            self._gateway.start(self._update(news))
+
+    def end(self) -> None:
+        """The sender is done."""
+        if self._over:
+            return
+        self._finish()
+        self._gateway.leave(self.key, self._connection)
+        self._over = True
+        if (publisher := self._intake.release()) is not None:
+            self._gateway.start(asyncio.to_thread(publisher.end))
+
+    def fall_silent(self) -> None:
+        """It said nothing more after a whole packet, and may come back."""
+        if not self._over:
+            self._finish()
+            self.interrupt()
+
+    def _finish(self) -> None:
+        try:
+            self._intake.finish()
+        except ArclydError as error:
+            log.debug("%s: %s", self.key, error)
+
+    def interrupt(self) -> None:
+        """It is gone, and may come back. Idempotent."""
+        self._gateway.leave(self.key, self._connection)
+        self._over = True
+        self._intake.interrupt()
+
+    def _news(self) -> dict[str, object]:
+        """What there is to say now."""
+        faults, counts = self._intake.faults, self._intake.counts
+        said = {
+            "data_tracks": ", ".join(f"{place} {name}" for place, name in self._intake.data_tracks().items()),
+            "continuity_errors": str(faults.continuity or ""),
+            "skipped_bytes": str(faults.skipped_bytes or ""),
+            "scrambled_packets": str(faults.scrambled or ""),
+            "dropped": f"{counts.dropped} ({counts.gated} before a keyframe)" if counts.dropped else "",
+        }
+        return {"tags": {name: text for name, text in said.items() if text}}
+
+    async def _update(self, fields: dict[str, object]) -> None:
+        try:
+            await self._gateway.control.update_metadata(self.key, **fields)
+        except ArclydError as error:
+            log.debug("%s: %s", self.key, error)
