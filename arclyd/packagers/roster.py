@@ -31,6 +31,10 @@ RETRY_SECONDS: Final = 1.0
 """Before a stream that could not be packaged is tried again."""
 
 
+ENDED: Final = ("ended",)
+"""The state of a stream that the daemon lists no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which streams: these keys with their renditions, those of these applications; neither: all."""
@@ -52,6 +56,7 @@ class _Entry:
     channel: Channel
     task: asyncio.Task[None]
     before: Channel | None
+    state: tuple[str, ...] = ()
     over_at: float | None = None
     said: dict[str, str] = field(default_factory=dict)
     said_at: float = 0.0
@@ -85,6 +90,11 @@ class Roster:
         entry = self._entries.get(key)
         return entry.shown if entry else None
 
+    def state(self, key: str) -> tuple[str, ...]:
+        """The words of its state (`StreamInfo`), as the daemon said last; empty: it is none of ours."""
+        entry = self._entries.get(key)
+        return entry.state if entry else ()
+
     def channels(self) -> list[Channel]:
         """All of them, by key."""
         return [self._entries[key].shown for key in sorted(self._entries)]
@@ -114,11 +124,12 @@ class Roster:
                 await self._stop()
 
     async def _look(self, control: AsyncControl) -> None:
-        for stream in await control.list_streams():
-            if self._wanted.has(stream.key):
-                self._begin(stream.key, control)
+        states = {stream.key: stream.state for stream in await control.list_streams() if self._wanted.has(stream.key)}
+        for key in states:
+            self._begin(key, control)
         viewers = self._viewers()
         for key, entry in list(self._entries.items()):
+            entry.state = states.get(key, ENDED)
             if entry.over_at is not None and time.monotonic() > entry.over_at:
                 del self._entries[key]
             elif not entry.task.done():
