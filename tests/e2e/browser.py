@@ -13,11 +13,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import psutil
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 PLAYERS = WEB / "node_modules"
@@ -27,6 +30,12 @@ WATCHED = 30 if LONG else 10
 """Seconds a stream is watched. At length, on a machine with nothing else to do, every picture has to be shown."""
 
 PATIENCE = 60
+
+
+def pixels(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A screenshot: height, width, red green blue."""
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
 class Browser:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 import pytest
 
-from tests.e2e.browser import Browser
+from tests.e2e.browser import Browser, pixels
 from tests.e2e.packager import KEY, Packager
 from tests.packaging import make_clip
 from tests.recording import ARCLYD
@@ -61,11 +60,6 @@ def packager(publishers: list[Script], spawn: Spawner) -> Packager:
 def await_in(browser: Browser, script: str, what: str) -> Any:
     """The value of an expression in the page, once it is true."""
     return wait_until(lambda: browser.evaluate(script), what=what)
-
-
-def pixels(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    with av.open(str(path)) as container:
-        return next(container.decode(video=0)).to_ndarray(format="rgb24")
 
 
 def test_the_list_shows_what_there_is(
