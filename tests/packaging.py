@@ -54,6 +54,8 @@ KINDS: dict[str, tuple[str, ...]] = {
                      "-x265-params", "keyint=25:min-keyint=25:log-level=none", *AAC),
     "av1_opus.mkv": (*PICTURE, *TONE, *FAST_AV1, *OPUS),
     "vp9_opus.mkv": (*PICTURE, *TONE, *FAST_VP9, *OPUS),
+    "h264_large_aac.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=50", *TONE, *X264, "-g", "50",
+                           "-keyint_min", "50", "-bf", "2", *AAC),
     "sound.m4a": (*TONE, *AAC),
     "sound.mp3": (*TONE, "-c:a", "libmp3lame"),
     "two_sounds.mp4": (*PICTURE, *TONE, "-f", "lavfi", "-i", "sine=frequency=900:sample_rate=44100",

@@ -54,10 +54,35 @@ def address(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[st
     return host.strip("[]") or None, int(port)
 
 
+def naming(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """Streams by the key they are shown as, of ``KEY=STREAM`` each."""
+    named: dict[str, str] = {}
+    for text in texts:
+        key, equals, stream = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is no KEY=STREAM")
+        parse_key(key)
+        parse_key(stream)
+        if key in named:
+            raise click.BadParameter(f"{key} is named twice")
+        if stream in named.values():
+            raise click.BadParameter(f"{stream} can be shown as one key, not as two")
+        named[key] = stream
+    return named
+
+
 @click.command
 @click.argument("kind", type=click.Choice(("hls", "dash")))
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option("--app", "apps", multiple=True, metavar="NAME", help="All streams of that application; may be repeated.")
+@click.option(
+    "--rendition",
+    "named",
+    multiple=True,
+    metavar="KEY=STREAM",
+    callback=naming,
+    help="Show STREAM as KEY, APP/NAME~VARIANT for a rendition of APP/NAME; may be repeated.",
+)
 @click.option(
     "--bind", default=":8888", show_default=True, callback=address, metavar="HOST:PORT", help="Where to serve."
 )
@@ -86,6 +111,7 @@ def package(
     keys: tuple[str, ...],
     *,
     apps: tuple[str, ...],
+    named: dict[str, str],
     bind: tuple[str | None, int],
     directory: Path | None,
     serve: bool,
@@ -119,7 +145,7 @@ def package(
     front = Front(*bind, tls=_tls(tls_cert, tls_key), secret=_secret(token_secret), limits=limits)
     job = _Job(
         kind,
-        _wanted(keys, apps),
+        _wanted(keys, apps, named),
         Settings(cutting, Fraction(str(window)), low_latency=low_latency, name=name),
         socket,
         front if serve else None,
@@ -138,12 +164,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def _wanted(keys: tuple[str, ...], apps: tuple[str, ...]) -> Wanted:
+def _wanted(keys: tuple[str, ...], apps: tuple[str, ...], named: dict[str, str]) -> Wanted:
     for key in keys:
         parse_key(key)
     for app in apps:
         check_part(app, "application", app)
-    return Wanted(frozenset(keys), frozenset(apps))
+    return Wanted(frozenset(keys), frozenset(apps), named)
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
