@@ -19,7 +19,9 @@ import click
 from arclyd.control.keys import check_part, parse_key
 from arclyd.packagers.channel import Settings
 from arclyd.packagers.directory import Directory
+from arclyd.packagers.http.figures import Gauge
 from arclyd.packagers.http.guard import Limits
+from arclyd.packagers.http.page import Page
 from arclyd.packagers.http.plane import Plane
 from arclyd.packagers.http.server import Front, serving
 from arclyd.packagers.http.viewers import Viewers
@@ -130,9 +132,9 @@ def package(
 ) -> None:
     """Package streams for players: each KEY with its renditions KEY~VARIANT, those of an --app, or all, as they come.
 
-    Over HTTP every stream is there both ways, from the same segments: /APP/NAME/index.m3u8 (HLS, low latency),
-    index-ts.m3u8 (HLS of MPEG-TS), manifest.mpd (DASH), live.ts and live.flv (without end), snapshot.jpg. Which of the
-    two is written to a --directory is what the first word says.
+    Over HTTP there is a page to watch them on (/), and every stream both ways, from the same segments:
+    /APP/NAME/index.m3u8 (HLS, low latency), index-ts.m3u8 (HLS of MPEG-TS), manifest.mpd (DASH), live.ts and live.flv
+    (without end), snapshot.jpg. Which of the two is written to a --directory is what the first word says.
     """
     if directory is None and not serve:
         raise click.UsageError("--no-serve without --directory leaves nothing to do")
@@ -202,7 +204,10 @@ async def _run(job: _Job) -> None:
         if job.front is None:
             await _until(stop, work)
             return
-        async with serving(Plane(roster, viewers, time.time_ns), job.front) as (host, port):
+        gauge = Gauge(roster, viewers)
+        work.append(gauge.run)
+        routes = [*Page(roster, gauge, job.front.secret).routes(), *Plane(roster, viewers, time.time_ns).routes()]
+        async with serving(routes, job.front) as (host, port):
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"arclyd: serving on http{'s' if job.front.tls else ''}://{shown}:{port}", err=True)
             await _until(stop, work)

@@ -31,6 +31,10 @@ RETRY_SECONDS: Final = 1.0
 """Before a stream that could not be packaged is tried again."""
 
 
+ENDED: Final = ("ended",)
+"""The state of a stream that the daemon lists no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which streams: these keys with their renditions, those of these applications; neither: all.
@@ -62,6 +66,7 @@ class _Entry:
     channel: Channel
     task: asyncio.Task[None]
     before: Channel | None
+    state: tuple[str, ...] = ()
     over_at: float | None = None
     said: dict[str, str] = field(default_factory=dict)
     said_at: float = 0.0
@@ -96,6 +101,11 @@ class Roster:
         entry = self._entries.get(key)
         return entry.shown if entry else None
 
+    def state(self, key: str) -> tuple[str, ...]:
+        """The words of its state (`StreamInfo`), as the daemon said last; empty: it is none of ours."""
+        entry = self._entries.get(key)
+        return entry.state if entry else ()
+
     def channels(self) -> list[Channel]:
         """All of them, by key."""
         return [self._entries[key].shown for key in sorted(self._entries)]
@@ -124,11 +134,14 @@ class Roster:
                 await self._stop()
 
     async def _look(self, control: AsyncControl) -> None:
+        states = {}
         for stream in await control.list_streams():
             if (key := self._wanted.shown_as(stream.key)) is not None:
+                states[key] = stream.state
                 self._begin(key, stream.key, control)
         viewers = self._viewers()
         for key, entry in list(self._entries.items()):
+            entry.state = states.get(key, ENDED)
             if entry.over_at is not None and time.monotonic() > entry.over_at:
                 self._forget(key)
             elif not entry.task.done():
@@ -139,7 +152,7 @@ class Roster:
         if entry is not None and not entry.task.done():
             return
         before = entry.shown if entry else None
-        channel = Channel(key, stream, self.settings, before)
+        channel = Channel(key, self.settings, before, stream=stream)
         task = asyncio.create_task(self._tend(channel, control), name=f"package {key}")
         self._entries[key] = _Entry(channel, task, before if before is not None and before.ready else None)
         if entry is None:

@@ -68,6 +68,10 @@ class Plane:
             "snapshot.jpg": self._snapshot,
         }
 
+    def routes(self) -> list[web.RouteDef]:
+        """Where it answers."""
+        return [web.get("/{app}/{name}/{file}", self.handle)]
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request for a file of a stream."""
         channel = self._channel(request)
