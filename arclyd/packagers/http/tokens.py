@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from typing import Final
 
 PARAMETER: Final = "token"
@@ -27,6 +28,11 @@ def is_valid(secret: bytes, key: str, token: str, now: float) -> bool:
         return False
     right = hmac.compare_digest(mac.encode(), _mac(secret, key, int(expires)).encode())
     return right and now < int(expires)
+
+
+def admits(secret: bytes | None, key: str, token: str) -> bool:
+    """True: who comes with ``token`` may view ``key`` now; without a secret everybody may."""
+    return secret is None or is_valid(secret, key, token, time.time())
 
 
 def looks_like_one(text: str) -> bool:
