@@ -12,6 +12,7 @@ from arclyd.command_line import LazyGroup, Verb, run, version_option
 VERBS: Final = (
     Verb("serve", "arclyd.daemon.command:serve", "Run the daemon: registry, limits, QoS and events of all streams."),
     Verb("publish", "arclyd.ingest.file.command:publish", "Publish a media file, stdin or a test picture as a stream."),
+    Verb("listen", "arclyd.ingest.listen:listen", "Take streams from encoders, and play them: RTMP."),
     Verb("record", "arclyd.recorder.command:record", "Record streams to files that play at every moment."),
     Verb("recordings", "arclyd.recorder.listing:recordings", "List what was recorded."),
     Verb("package", "arclyd.packagers.command:package", "Serve streams as HLS, LL-HLS and DASH over HTTP."),

@@ -53,13 +53,15 @@ class Channel:
     """The packaging of one stream, from where the ring starts to where the stream ends.
 
     Args:
-        key: the stream.
+        key: what the stream is shown as.
         settings: how.
         after: the channel of an earlier stream of that key, whose numbers are not given out again.
+        stream: its own key, if it is shown as another.
     """
 
-    def __init__(self, key: str, settings: Settings, after: Channel | None = None) -> None:
+    def __init__(self, key: str, settings: Settings, after: Channel | None = None, *, stream: str = "") -> None:
         self.key = key
+        self.stream = stream or key
         self.settings = settings
         self.window = Window("", settings.cutting, settings.window)
         self.received = Received()
@@ -104,11 +106,11 @@ class Channel:
             ArclydError: it can't be attached to, or not be read.
         """
         name = f"{self.settings.name} {self.key}"
-        metadata = await control.metadata(self.key)
+        metadata = await control.metadata(self.stream)
         found = bookmark.read(metadata.tags.get(f"{self.settings.name}.resume", ""), self.settings.cutting)
         start = "oldest" if found else -float(self.settings.window + 2 * self.settings.cutting.segment)
-        async with AsyncSubscriber(self.key, start=start, socket=socket, name=name) as subscriber:
-            info = await control.info(self.key)
+        async with AsyncSubscriber(self.stream, start=start, socket=socket, name=name) as subscriber:
+            info = await control.info(self.stream)
             self._epoch = info.epoch - 1  # what is older may have had other tracks than the ring tells of
             self.window.id, resume = found or (info.region_id.replace("-", "")[:ID_LENGTH], None)
             self._segmenter = Segmenter(self.settings.cutting, resume, self._numbers)

@@ -18,7 +18,7 @@ import m3u8
 import pytest
 
 import arclyd
-from arclyd.packagers.http import tokens
+from arclyd.control import tokens
 from tests.e2e.packager import (
     KEY,
     PACKAGE,
@@ -292,6 +292,7 @@ def test_what_can_not_work_is_one_line(daemon: Daemon, spawn: Spawner, tmp_path:
     taken = socket.create_server(("127.0.0.1", 0))
     cases = [
         ("hls", "cam1"), ("hls", KEY, "--bind", "nowhere"), ("hls", KEY, "--no-serve"),
+        ("hls", KEY, "--rendition", "low"), ("hls", "--rendition", "live/a=live/c", "--rendition", "live/b=live/c"),
         ("hls", KEY, "--token-secret", str(short)), ("hls", KEY, "--tls-cert", str(short)), ("cmaf", KEY),
         ("hls", KEY, "--bind", f"127.0.0.1:{taken.getsockname()[1]}"),
     ]  # fmt: skip
