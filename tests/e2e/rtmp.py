@@ -64,6 +64,20 @@ def reader(spawn: Spawner, key: str = KEY) -> Script:
     return spawn(READER, key, json.dumps({"wait": 60, "start": "oldest"}), name="reader")
 
 
+def caught_up(key: str, readers: int = 1) -> bool:
+    """So many readers have all there is. One that has not begun to read stands where the head was when it came: of
+    frames published since, it has none."""
+    with arclyd.connect() as control:
+        head, found = control.info(key).head, control.subscribers(key)
+    return len(found) == readers and all(subscriber.cursor == head for subscriber in found)
+
+
+def watching(key: str = KEY) -> int:
+    """How many read a stream."""
+    with arclyd.connect() as control:
+        return len(control.subscribers(key))
+
+
 def received(script: Script) -> tuple[list[list[str]], list[str]]:
     """The digests of the access units of each track as a reader told them, and what else it said at the end."""
     tracks: dict[int, list[str]] = {}
