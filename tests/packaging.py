@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import subprocess
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import av
 
 from arclyd.ingest.file.source import open_file
+from arclyd.media.codecs import CodecId
 from arclyd.packagers.pieces import Closed, Lane, Part
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ KINDS: dict[str, tuple[str, ...]] = {
                      "-x265-params", "keyint=25:min-keyint=25:log-level=none", *AAC),
     "av1_opus.mkv": (*PICTURE, *TONE, *FAST_AV1, *OPUS),
     "vp9_opus.mkv": (*PICTURE, *TONE, *FAST_VP9, *OPUS),
+    "h264_large_aac.mp4": ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=50", *TONE, *X264, "-g", "50",
+                           "-keyint_min", "50", "-bf", "2", *AAC),
     "sound.m4a": (*TONE, *AAC),
     "sound.mp3": (*TONE, "-c:a", "libmp3lame"),
     "two_sounds.mp4": (*PICTURE, *TONE, "-f", "lavfi", "-i", "sine=frequency=900:sample_rate=44100",
@@ -193,3 +197,46 @@ def published(frames: Iterable[FakeFrame], track: int, time_base: Fraction, shif
 
 def digest(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
+
+
+# ------------------------------------------------------------------- MPEG-TS
+
+_ADDED = {CodecId.H264: {7, 8, 9}, CodecId.H265: {32, 33, 34, 35, 39}}
+"""Types of NAL units that MPEG-TS has in the stream and the canonical payload has not: delimiters, and what decoder
+configurations hold, parameter sets and (x265's) a message about the encoder."""
+
+
+def essence(codec: CodecId, payload: bytes, *, transport: bool) -> str:
+    """The digest of what is the same of an access unit in MPEG-TS (Annex B, ADTS) and as it was published."""
+    if codec in _ADDED:
+        units = re.split(rb"\x00\x00\x00?\x01", payload)[1:] if transport else _length_prefixed(payload)
+        added = _ADDED[codec]
+        return digest(b"".join(unit for unit in units if _nal_type(codec, unit) not in added))
+    if codec is CodecId.AAC and transport:
+        assert payload[:1] == b"\xff"
+        return digest(payload[7 if payload[1] & 1 else 9 :])
+    return digest(payload)
+
+
+def _nal_type(codec: CodecId, unit: bytes) -> int:
+    return unit[0] & 0x1F if codec is CodecId.H264 else unit[0] >> 1 & 0x3F
+
+
+def _length_prefixed(payload: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(payload):
+        size = int.from_bytes(payload[at : at + 4], "big")
+        yield payload[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def transport_packets(data: bytes, kind: str, codec: CodecId) -> list[Packet]:
+    """What FFmpeg demuxes of the track of ``kind`` ("video", "audio") of an MPEG-TS, each by its `essence`."""
+    with av.open(BytesIO(data), format="mpegts") as container:
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        base = Fraction(1, 90_000)
+        return [
+            Packet(packet.dts * base, packet.pts * base, essence(codec, bytes(packet), transport=True))
+            for packet in container.demux(stream)
+            if packet.dts is not None and packet.pts is not None and packet.size
+        ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncSubscriber, Gap
 from arclyd.errors import EndOfStream
+from arclyd.media.codecs import TrackKind
 from arclyd.packagers import bookmark
 from arclyd.packagers.segmenter import Cutting, Segmenter
 from arclyd.packagers.window import Window
@@ -40,19 +41,32 @@ class Settings:
     name: str = "package"
 
 
+@dataclass(slots=True)
+class Received:
+    """What was read of a stream so far: bytes of all its frames, and pictures of its first picture track."""
+
+    bytes: int = 0
+    pictures: int = 0
+
+
 class Channel:
     """The packaging of one stream, from where the ring starts to where the stream ends.
 
     Args:
-        key: the stream.
+        key: what the stream is shown as.
         settings: how.
         after: the channel of an earlier stream of that key, whose numbers are not given out again.
+        stream: its own key, if it is shown as another.
     """
 
-    def __init__(self, key: str, settings: Settings, after: Channel | None = None) -> None:
+    def __init__(self, key: str, settings: Settings, after: Channel | None = None, *, stream: str = "") -> None:
         self.key = key
+        self.stream = stream or key
         self.settings = settings
         self.window = Window("", settings.cutting, settings.window)
+        self.received = Received()
+        self._subscriber: AsyncSubscriber | None = None
+        self._picture: int | None = None
         self._numbers = after.last_numbers if after else (-1, -1)
         self._segmenter = Segmenter(settings.cutting)
         self._epoch = -1
@@ -80,6 +94,11 @@ class Channel:
         period = self.window.period
         return (self.window.next_number, period.number) if period else self._numbers
 
+    @property
+    def lag_seconds(self) -> float:
+        """How far the packager is behind the newest frame."""
+        return self._subscriber.lag.seconds if self._subscriber else 0.0
+
     async def run(self, control: AsyncControl, socket: str | None) -> str:
         """Package until the stream is over; returns why.
 
@@ -87,17 +106,21 @@ class Channel:
             ArclydError: it can't be attached to, or not be read.
         """
         name = f"{self.settings.name} {self.key}"
-        metadata = await control.metadata(self.key)
+        metadata = await control.metadata(self.stream)
         found = bookmark.read(metadata.tags.get(f"{self.settings.name}.resume", ""), self.settings.cutting)
         start = "oldest" if found else -float(self.settings.window + 2 * self.settings.cutting.segment)
-        async with AsyncSubscriber(self.key, start=start, socket=socket, name=name) as subscriber:
-            info = await control.info(self.key)
+        async with AsyncSubscriber(self.stream, start=start, socket=socket, name=name) as subscriber:
+            info = await control.info(self.stream)
             self._epoch = info.epoch - 1  # what is older may have had other tracks than the ring tells of
             self.window.id, resume = found or (info.region_id.replace("-", "")[:ID_LENGTH], None)
             self._segmenter = Segmenter(self.settings.cutting, resume, self._numbers)
             if resume is not None:
                 self.window.target = int(resume.longest)
-            return await self._read(subscriber)
+            self._subscriber = subscriber
+            try:
+                return await self._read(subscriber)
+            finally:
+                self._subscriber = None
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds; it is asked after every change of the window."""
@@ -120,6 +143,7 @@ class Channel:
                     self._apply(self._segmenter.receive_gap())
                 else:
                     self._frame(item, subscriber)
+                    self._count(item)
                 if not self.ready:
                     self._settle(caught_up=subscriber.lag.frames == 0)
         except EndOfStream as end:
@@ -133,11 +157,19 @@ class Channel:
     def _frame(self, frame: Frame, subscriber: AsyncSubscriber) -> None:
         if frame.epoch > self._epoch:
             self._epoch = frame.epoch
-            self._apply(self._segmenter.receive_tracks(subscriber.tracks))
+            tracks = subscriber.tracks
+            pictures = (number for number, track in enumerate(tracks) if track.kind is TrackKind.VIDEO)
+            self._picture = next(pictures, None)
+            self._apply(self._segmenter.receive_tracks(tracks))
             for track in self._segmenter.left_out:
                 log.warning("%s: a %s track is left out", self.key, track.codec.label)
         if frame.epoch == self._epoch:
             self._apply(self._segmenter.receive_frame(frame))
+
+    def _count(self, frame: Frame) -> None:
+        self.received.bytes += len(frame)
+        if frame.track == self._picture and not frame.is_config:
+            self.received.pictures += 1
 
     def _settle(self, *, caught_up: bool) -> None:
         self._caught_up = self._caught_up or caught_up

@@ -15,7 +15,9 @@ import click
 from arclyd.control.keys import check_part, parse_key
 from arclyd.packagers.channel import Settings
 from arclyd.packagers.directory import Directory
+from arclyd.packagers.http.figures import Gauge
 from arclyd.packagers.http.guard import Limits
+from arclyd.packagers.http.page import Page
 from arclyd.packagers.http.plane import Plane
 from arclyd.packagers.http.server import Front, serving
 from arclyd.packagers.http.viewers import Viewers
@@ -41,10 +43,35 @@ class _Job:
     directory: Path | None
 
 
+def naming(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """Streams by the key they are shown as, of ``KEY=STREAM`` each."""
+    named: dict[str, str] = {}
+    for text in texts:
+        key, equals, stream = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is no KEY=STREAM")
+        parse_key(key)
+        parse_key(stream)
+        if key in named:
+            raise click.BadParameter(f"{key} is named twice")
+        if stream in named.values():
+            raise click.BadParameter(f"{stream} can be shown as one key, not as two")
+        named[key] = stream
+    return named
+
+
 @click.command
 @click.argument("kind", type=click.Choice(("hls", "dash")))
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option("--app", "apps", multiple=True, metavar="NAME", help="All streams of that application; may be repeated.")
+@click.option(
+    "--rendition",
+    "named",
+    multiple=True,
+    metavar="KEY=STREAM",
+    callback=naming,
+    help="Show STREAM as KEY, APP/NAME~VARIANT for a rendition of APP/NAME; may be repeated.",
+)
 @click.option(
     "--bind", default=":8888", show_default=True, callback=address, metavar="HOST:PORT", help="Where to serve."
 )
@@ -73,6 +100,7 @@ def package(
     keys: tuple[str, ...],
     *,
     apps: tuple[str, ...],
+    named: dict[str, str],
     bind: tuple[str | None, int],
     directory: Path | None,
     serve: bool,
@@ -91,9 +119,9 @@ def package(
 ) -> None:
     """Package streams for players: each KEY with its renditions KEY~VARIANT, those of an --app, or all, as they come.
 
-    Over HTTP every stream is there both ways, from the same segments: /APP/NAME/index.m3u8 (HLS, low latency),
-    index-ts.m3u8 (HLS of MPEG-TS), manifest.mpd (DASH), live.ts and live.flv (without end), snapshot.jpg. Which of the
-    two is written to a --directory is what the first word says.
+    Over HTTP there is a page to watch them on (/), and every stream both ways, from the same segments:
+    /APP/NAME/index.m3u8 (HLS, low latency), index-ts.m3u8 (HLS of MPEG-TS), manifest.mpd (DASH), live.ts and live.flv
+    (without end), snapshot.jpg. Which of the two is written to a --directory is what the first word says.
     """
     if directory is None and not serve:
         raise click.UsageError("--no-serve without --directory leaves nothing to do")
@@ -106,7 +134,7 @@ def package(
     front = Front(*bind, tls=tls_context(tls_cert, tls_key), secret=_secret(token_secret), limits=limits)
     job = _Job(
         kind,
-        _wanted(keys, apps),
+        _wanted(keys, apps, named),
         Settings(cutting, Fraction(str(window)), low_latency=low_latency, name=name),
         socket,
         front if serve else None,
@@ -116,12 +144,12 @@ def package(
         runner.run(_run(job))
 
 
-def _wanted(keys: tuple[str, ...], apps: tuple[str, ...]) -> Wanted:
+def _wanted(keys: tuple[str, ...], apps: tuple[str, ...], named: dict[str, str]) -> Wanted:
     for key in keys:
         parse_key(key)
     for app in apps:
         check_part(app, "application", app)
-    return Wanted(frozenset(keys), frozenset(apps))
+    return Wanted(frozenset(keys), frozenset(apps), named)
 
 
 def _secret(path: Path | None) -> bytes | None:
@@ -143,6 +171,9 @@ async def _run(job: _Job) -> None:
         if job.front is None:
             await until(stop, work)
             return
-        async with serving(Plane(roster, viewers, time.time_ns), job.front) as (host, port):
+        gauge = Gauge(roster, viewers)
+        work.append(gauge.run)
+        routes = [*Page(roster, gauge, job.front.secret).routes(), *Plane(roster, viewers, time.time_ns).routes()]
+        async with serving(routes, job.front) as (host, port):
             tell_address(f"http{'s' if job.front.tls else ''}", host, port)
             await until(stop, work)

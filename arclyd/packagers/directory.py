@@ -15,8 +15,9 @@ from arclyd.errors import MediaError
 from arclyd.packagers import names
 from arclyd.packagers.dash.mpd import manifest
 from arclyd.packagers.hls.media_playlist import Style, media_playlist
-from arclyd.packagers.hls.multivariant import Variant, multivariant
+from arclyd.packagers.hls.multivariant import multivariant
 from arclyd.packagers.hls.transport import transport_segment, transportable
+from arclyd.packagers.variant import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,13 +90,13 @@ class Directory:
     def _lists(self, channel: Channel) -> Iterator[tuple[str, str]]:
         """What lists them, the outermost last."""
         window = channel.window
+        variants = [self._variant(channel, each) for each in self._roster.renditions(channel.key)]
         if self._kind == "dash":
-            yield names.MANIFEST, manifest(window, low_latency=False)
+            yield names.MANIFEST, manifest(variants, low_latency=False)
             return
         lanes = {number for segment in window.listed for number in segment.period.lanes}
         for lane in sorted(lanes):
             yield names.playlist(lane), media_playlist(window, Style(lane, low_latency=False, server=False))
-        variants = [self._variant(channel, each) for each in self._roster.renditions(channel.key)]
         if any(transportable(segment.period) for segment in window.listed):
             yield names.TRANSPORT_PLAYLIST, media_playlist(window, Style(None, low_latency=False, server=False))
             yield names.TRANSPORT_MULTIVARIANT, multivariant(variants, transport=True)

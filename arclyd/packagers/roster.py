@@ -31,18 +31,32 @@ RETRY_SECONDS: Final = 1.0
 """Before a stream that could not be packaged is tried again."""
 
 
+ENDED: Final = ("ended",)
+"""The state of a stream that the daemon lists no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which streams: these keys with their renditions, those of these applications; neither: all."""
+    """Which streams: these keys with their renditions, those of these applications; neither: all.
+
+    ``named``: streams that are packaged, too, by the key they are shown as.
+    """
 
     keys: frozenset[str] = frozenset()
     apps: frozenset[str] = frozenset()
+    named: Mapping[str, str] = field(default_factory=dict)
 
-    def has(self, key: str) -> bool:
-        """True: ``key`` is to be packaged."""
+    def shown_as(self, stream: str) -> str | None:
+        """The key that ``stream`` is shown as; None: it is not to be packaged, or another one has its key."""
+        for key, named in self.named.items():
+            if named == stream:
+                return key
+        return stream if stream not in self.named and self._has(stream) else None
+
+    def _has(self, key: str) -> bool:
         if not self.keys and not self.apps:
             return True
-        return parse_key(key)[0] in self.apps or key in self.keys or key.partition("~")[0] in self.keys
+        return parse_key(key)[0] in self.apps or key in self.keys or whole(key) in self.keys
 
 
 @dataclass(slots=True)
@@ -52,6 +66,7 @@ class _Entry:
     channel: Channel
     task: asyncio.Task[None]
     before: Channel | None
+    state: tuple[str, ...] = ()
     over_at: float | None = None
     said: dict[str, str] = field(default_factory=dict)
     said_at: float = 0.0
@@ -62,7 +77,7 @@ class _Entry:
 
 
 class Roster:
-    """The channels of a process.
+    """The channels of a process, by the keys they are shown as.
 
     Args:
         wanted: which streams.
@@ -78,6 +93,7 @@ class Roster:
         self._wanted = wanted
         self._socket = socket
         self._entries: dict[str, _Entry] = {}
+        self._renditions: dict[str, list[str]] = {}
         self._viewers = viewers
 
     def channel(self, key: str) -> Channel | None:
@@ -85,16 +101,20 @@ class Roster:
         entry = self._entries.get(key)
         return entry.shown if entry else None
 
+    def state(self, key: str) -> tuple[str, ...]:
+        """The words of its state (`StreamInfo`), as the daemon said last; empty: it is none of ours."""
+        entry = self._entries.get(key)
+        return entry.state if entry else ()
+
     def channels(self) -> list[Channel]:
         """All of them, by key."""
         return [self._entries[key].shown for key in sorted(self._entries)]
 
     def renditions(self, key: str) -> list[Channel]:
-        """The channel of ``key`` and of its variants ``key~…`` that have a playlist, by key."""
-        prefix = key + "~"
-        return [
-            entry for entry in self.channels() if entry.ready and (entry.key == key or entry.key.startswith(prefix))
-        ]
+        """The channels with a playlist, by key: of ``key`` and its variants ``key~…``, or of that one variant."""
+        together = self._renditions.get(whole(key), ())
+        shown = [self._entries[each].shown for each in together if key in {each, whole(each)}]
+        return [channel for channel in shown if channel.ready]
 
     async def run(self) -> None:
         """Look after the streams for ever; a daemon that is away is waited for."""
@@ -114,24 +134,38 @@ class Roster:
                 await self._stop()
 
     async def _look(self, control: AsyncControl) -> None:
+        states = {}
         for stream in await control.list_streams():
-            if self._wanted.has(stream.key):
-                self._begin(stream.key, control)
+            if (key := self._wanted.shown_as(stream.key)) is not None:
+                states[key] = stream.state
+                self._begin(key, stream.key, control)
         viewers = self._viewers()
         for key, entry in list(self._entries.items()):
+            entry.state = states.get(key, ENDED)
             if entry.over_at is not None and time.monotonic() > entry.over_at:
-                del self._entries[key]
+                self._forget(key)
             elif not entry.task.done():
                 await self._tell(control, entry, viewers.get(key, 0))
 
-    def _begin(self, key: str, control: AsyncControl) -> None:
+    def _begin(self, key: str, stream: str, control: AsyncControl) -> None:
         entry = self._entries.get(key)
         if entry is not None and not entry.task.done():
             return
         before = entry.shown if entry else None
-        channel = Channel(key, self.settings, before)
+        channel = Channel(key, self.settings, before, stream=stream)
         task = asyncio.create_task(self._tend(channel, control), name=f"package {key}")
         self._entries[key] = _Entry(channel, task, before if before is not None and before.ready else None)
+        if entry is None:
+            together = self._renditions.setdefault(whole(key), [])
+            together.append(key)
+            together.sort()
+
+    def _forget(self, key: str) -> None:
+        del self._entries[key]
+        together = self._renditions[whole(key)]
+        together.remove(key)
+        if not together:
+            del self._renditions[whole(key)]
 
     async def _tend(self, channel: Channel, control: AsyncControl) -> None:
         try:
@@ -159,7 +193,7 @@ class Roster:
             return
         entry.said, entry.said_at = tags, time.monotonic()
         try:
-            await control.update_metadata(channel.key, tags=tags)
+            await control.update_metadata(channel.stream, tags=tags)
         except DaemonUnavailable:
             entry.said = {}
             raise
@@ -171,3 +205,8 @@ class Roster:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def whole(key: str) -> str:
+    """The key without the ``~`` and the variant after it."""
+    return key.partition("~")[0]

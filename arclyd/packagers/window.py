@@ -84,13 +84,13 @@ class Window:
         self.target = 0
         """The target duration in seconds; 0 until there is a complete segment to know it by."""
         self.ended = False
-        self.version = 0
-        """Changes with everything that a playlist shows."""
+        self._version = 0
+        self._itself = object()
         self._listed_from = 0
 
     def apply(self, event: Event) -> None:
         """Take what the segmenter gave."""
-        self.version += 1
+        self._version += 1
         if isinstance(event, Part):
             if not self.segments or self.segments[-1].number != event.segment:
                 self.segments.append(Segment(event.segment, event.period, event.first_seq))
@@ -100,6 +100,11 @@ class Window:
             self.segments[-1].complete = True
             self._expire()
 
+    @property
+    def stamp(self) -> object:
+        """Other than before, and than any other window's, after everything that a playlist shows."""
+        return self._itself, self._version
+
     def settle(self) -> Fraction | None:
         """Fix the target duration by the segments so far: seconds no segment may exceed; None: there is none yet."""
         longest = max((segment.lead_duration for segment in self.segments if segment.complete), default=None)
@@ -107,7 +112,7 @@ class Window:
             return None
         if not self.target:
             self.target = max(rounded(longest), rounded(self.cutting.segment), 1)
-            self.version += 1
+            self._version += 1
         return self.longest
 
     @property
@@ -118,7 +123,7 @@ class Window:
     def end(self) -> None:
         """The stream is over."""
         self.ended = True
-        self.version += 1
+        self._version += 1
 
     # ------------------------------------------------------------------ lookups
 

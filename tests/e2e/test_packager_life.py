@@ -191,6 +191,42 @@ def test_it_goes_on_without_its_daemon_and_with_the_next(daemon: Daemon, spawn: 
             wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the new daemon to hear of it")
 
 
+def test_streams_are_shown_as_the_renditions_they_are_named(
+    daemon: Daemon, spawn: Spawner, clip: Clip, tmp_path: Path
+) -> None:
+    """There is no stream of the name they are renditions of; sizes, rates and bandwidths are told as they are."""
+    large = read_clip(make_clip(tmp_path, "h264_large_aac.mp4"), time.time_ns())
+    named = ("--rendition", "live/cam1~high=live/studio_a", "--rendition", "live/cam1~low=live/studio_b")
+    packager = Packager(spawn, *named, "--directory", str(tmp_path / "www"))
+    with publishing("live/studio_a", large[0]) as high, publishing("live/studio_b", clip[0]) as low:
+        publish(high, large[1])
+        publish(low, clip[1])
+        for name in ("high", "low"):
+            packager.await_file(f"/live/cam1~{name}/track-0.m3u8")
+        text = packager.get("/live/cam1/index.m3u8").text
+        manifest = packager.get("/live/cam1/manifest.mpd").text
+        assert packager.get("/live/studio_a/index.m3u8").status == 404
+        assert packager.get("/live/cam1/track-0.m3u8").status == 404
+    variants = m3u8.loads(text).playlists
+    assert [variant.uri for variant in variants] == ["../cam1~high/track-0.m3u8", "../cam1~low/track-0.m3u8"]
+    told = [variant.stream_info for variant in variants]
+    assert [(each.resolution, each.frame_rate) for each in told] == [((320, 240), 50.0), ((160, 120), 25.0)]
+    assert all("avc1." in each.codecs and "mp4a.40.2" in each.codecs for each in told)
+    for variant, name in zip(variants, ("high", "low"), strict=True):
+        peaks = []
+        for lane in (0, 1):
+            listed = m3u8.loads(packager.get(f"/live/cam1~{name}/track-{lane}.m3u8").text).segments
+            sizes = [
+                (len(packager.get(f"/live/cam1~{name}/{each.uri}").body), each.duration) for each in listed if each.uri
+            ]
+            peaks.append(max(size * 8 / seconds for size, seconds in sizes))
+        assert max(peaks) < variant.stream_info.bandwidth <= sum(peaks) * 1.05
+    assert manifest.count("<Representation ") == 4
+    assert 'media="../cam1~low/' in manifest
+    wait_until(lambda: "ENDLIST" in packager.get("/live/cam1~low/track-0.m3u8").text, what="the end")
+    assert decoded(f"{packager.url}/live/cam1/index.m3u8", "-live_start_index", "0") == ""
+
+
 def test_streams_of_an_application_come_as_they_are_published_renditions_together(
     daemon: Daemon, spawn: Spawner, clip: Clip
 ) -> None:

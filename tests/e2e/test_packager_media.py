@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 
 import arclyd
 from arclyd.media.codecs import TrackKind
 from tests.e2e.packager import KEY, Packager, decoded, probed, publish, publishing
-from tests.packaging import FakeFrame, Packet, make_clip, published, read_clip
+from tests.packaging import (
+    FakeFrame,
+    Packet,
+    essence,
+    later,
+    make_clip,
+    packets_of,
+    published,
+    read_clip,
+    transport_packets,
+)
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from arclyd.media.track import Track
     from tests.daemon import Daemon, Spawner
@@ -24,6 +36,8 @@ if TYPE_CHECKING:
     Clip = tuple[list[Track], list[FakeFrame]]
 
 MICROSECOND = Fraction(1, 1_000_000)
+PTS_TICK = Fraction(1, 90_000)
+CLIP = Path(__file__).parents[1] / "media" / "bigbuckbunny.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -40,41 +54,113 @@ def wanted(tracks: list[Track], frames: list[FakeFrame], kind: TrackKind) -> lis
     return published(frames, number, tracks[number].time_base, shift)
 
 
-def assert_ends_alike(found: list[Packet], wanted: list[Packet]) -> None:
-    """All of ``found``, in order, is the end of ``wanted``, where at most a packet or two before the picture miss."""
-    assert 0 <= len(wanted) - len(found) <= 2
+def assert_ends_alike(found: list[Packet], wanted: list[Packet], tick: Fraction) -> None:
+    """All of ``found``, in order, is the end of ``wanted``; ``tick``: what times are rounded to."""
+    assert found
     shown = wanted[len(wanted) - len(found) :]
     assert [packet.digest for packet in found] == [packet.digest for packet in shown]
     for one, other in zip(found, shown, strict=True):
-        assert abs(one.pts - other.pts) <= MICROSECOND
-        assert abs(one.dts - other.dts) <= MICROSECOND
+        assert abs(one.pts - other.pts) <= tick
+        assert abs(one.dts - other.dts) <= tick
 
 
-@pytest.mark.parametrize(
-    "name", ["h264_aac.mp4", "h264_bframes_aac.mp4", "hevc_aac.mp4", "av1_opus.mkv", "vp9_opus.mkv", "sound.m4a"]
-)
+def assert_alike(found: list[Packet], wanted: list[Packet], tick: Fraction = MICROSECOND) -> None:
+    """All of ``found``, in order, is the end of ``wanted``, where at most a packet or two before the picture miss."""
+    assert 0 <= len(wanted) - len(found) <= 2
+    assert_ends_alike(found, wanted, tick)
+
+
+def in_transport(wanted: list[Packet], tracks: list[Track], frames: list[FakeFrame], kind: TrackKind) -> list[Packet]:
+    """The same packets by what MPEG-TS does not change of them."""
+    number, codec = next((number, track.codec) for number, track in enumerate(tracks) if track.kind is kind)
+    media = [frame for frame in frames if frame.track == number and not frame.is_config]
+    return [
+        Packet(packet.dts, packet.pts, essence(codec, frame.payload, transport=False))
+        for packet, frame in zip(wanted, media, strict=True)
+    ]
+
+
+KINDS = ((TrackKind.VIDEO, "video"), (TrackKind.AUDIO, "audio"))
+CLIPS = ["h264_aac.mp4", "h264_bframes_aac.mp4", "hevc_aac.mp4", "av1_opus.mkv", "vp9_opus.mkv", "sound.m4a"]
+
+
+@pytest.mark.parametrize("name", [*CLIPS, "bigbuckbunny.mp4"])
 def test_every_access_unit_arrives_as_it_was_published(
-    daemon: Daemon, spawn: Spawner, clip: Callable[[str], Clip], name: str
+    daemon: Daemon, spawn: Spawner, clip: Callable[[str], Clip], tmp_path: Path, name: str
 ) -> None:
-    tracks, frames = clip(name)
-    packager = Packager(spawn, KEY)
+    """In every variant: payloads by their digests, and times, which are off by the same for picture and sound."""
+    tracks, frames = looped() if name == "bigbuckbunny.mp4" else clip(name)
+    packager = Packager(spawn, KEY, "--directory", str(tmp_path / "www"))
     with publishing(KEY, tracks) as publisher:
         publish(publisher, frames)
         packager.await_file(f"/{KEY}/index.m3u8")
     index = f"{packager.url}/{KEY}/index.m3u8"
-    packager.get(f"/{KEY}/track-0.m3u8?_HLS_msn=1")  # it has ended
-    for kind, letter in ((TrackKind.VIDEO, "v"), (TrackKind.AUDIO, "a")):
-        if any(track.kind is kind for track in tracks):
-            assert_ends_alike(probed(index, letter), wanted(tracks, frames, kind))
+    wait_until(lambda: "ENDLIST" in packager.get(f"/{KEY}/track-0.m3u8").text, what="the end")
     assert decoded(index) == ""
-    assert "ENDLIST" in packager.get(f"/{KEY}/track-0.m3u8").text
+    files = tmp_path / "www" / KEY
+    ended = files / "track-0.m3u8"
+    wait_until(lambda: ended.exists() and "ENDLIST" in ended.read_text(), what="the end in the directory")
+    manifest = dash_files(packager)
+    for kind, word in KINDS:
+        if any(track.kind is kind for track in tracks):
+            expected = wanted(tracks, frames, kind)
+            assert_alike(probed(index, word[0]), expected)
+            assert_alike(packets_of(manifest[word]), expected)
+            assert_alike(probed(str(files / "index.m3u8"), word[0]), expected)
     if name.endswith(".mkv"):  # MPEG-TS holds neither AV1 nor VP9 in a way others read
         assert packager.get(f"/{KEY}/ts.m3u8").status == 404
+        assert packager.get(f"/{KEY}/live.ts").status == 406
     else:
-        transport = f"{packager.url}/{KEY}/index-ts.m3u8"
-        assert decoded(transport) == ""
-        letter, kind = ("a", TrackKind.AUDIO) if name == "sound.m4a" else ("v", TrackKind.VIDEO)
-        assert len(probed(transport, letter)) == len(wanted(tracks, frames, kind))
+        assert_transport(packager, tracks, frames)
+
+
+def looped() -> Clip:
+    """A clip that is not synthetic, twice: the file's length is no multiple of its sound's frames."""
+    tracks, frames = read_clip(CLIP)
+    length = max((frame.dts + (frame.duration or 0)) * tracks[frame.track].time_base for frame in frames)
+    again = later(frames, tracks, length, len(frames))
+    return tracks, [*frames, *(frame for frame in again if not frame.is_config)]
+
+
+def dash_files(packager: Packager) -> dict[str, bytes]:
+    """Init and media segments of each kind as a manifest lists them, in one."""
+    tree = ElementTree.fromstring(packager.get(f"/{KEY}/manifest.mpd").body)
+    space = {"d": "urn:mpeg:dash:schema:mpd:2011"}
+    (period,) = tree.findall("d:Period", space)
+    found = {}
+    for adaptation in period.findall("d:AdaptationSet", space):
+        template = adaptation.find("d:Representation/d:SegmentTemplate", space)
+        assert template is not None
+        first = int(template.attrib["startNumber"])
+        runs = template.findall("d:SegmentTimeline/d:S", space)
+        count = sum(1 + int(run.get("r", "0")) for run in runs)
+        uris = [template.attrib["media"].replace("$Number$", str(first + number)) for number in range(count)]
+        bodies = [packager.get(f"/{KEY}/{uri}") for uri in (template.attrib["initialization"], *uris)]
+        assert [body.status for body in bodies] == [200] * (count + 1)
+        found[adaptation.attrib["contentType"]] = b"".join(body.body for body in bodies)
+    return found
+
+
+def assert_transport(packager: Packager, tracks: list[Track], frames: list[FakeFrame]) -> None:
+    transport = f"{packager.url}/{KEY}/index-ts.m3u8"
+    assert decoded(transport) == ""
+    playlist = packager.get(f"/{KEY}/ts.m3u8").text
+    segments = [packager.get(f"/{KEY}/{line}").body for line in playlist.splitlines() if not line.startswith("#")]
+    endless = packager.get(f"/{KEY}/live.ts").body  # it has ended: of the newest segment
+    shifts = set()
+    for kind, word in KINDS:
+        codec = next((track.codec for track in tracks if track.kind is kind), None)
+        if codec is None:
+            continue
+        expected = in_transport(wanted(tracks, frames, kind), tracks, frames, kind)
+        found = [packet for segment in segments for packet in transport_packets(segment, word, codec)]
+        assert_alike(found, expected, PTS_TICK)
+        newest = transport_packets(endless, word, codec)
+        shift = newest[-1].pts - expected[-1].pts
+        moved = [replace(packet, dts=packet.dts - shift, pts=packet.pts - shift) for packet in newest]
+        assert_ends_alike(moved, expected, PTS_TICK)
+        shifts.add(shift)
+    assert max(shifts) - min(shifts) <= 2 * PTS_TICK  # picture and sound are as far apart as they were
 
 
 def test_dash_plays(daemon: Daemon, spawn: Spawner, clip: Callable[[str], Clip]) -> None:

@@ -133,7 +133,8 @@ def test_nonsense_gets_the_right_answer_and_harms_nothing(packager: Packager) ->
     init = re.findall(r'URI="(\w+\.mp4)"', packager.get(TRACK).text)[0]
     name = re.findall(r"^[^#\s]\S*\.m4s", packager.get(TRACK).text, re.MULTILINE)[0]
     missing = [
-        "/", "/live", "/live/cam1", "/live/cam1/", "/live/none/index.m3u8", "/live/cam1/none",
+        "/live", "/live/none", "/live/.cam", "/live/cam1/", "/web/../page.py",
+        "/live/none/index.m3u8", "/live/cam1/none",
         "/live/cam1/../../../../etc/passwd", "/..%2f..%2f..%2fetc/passwd/index.m3u8", "/live/..%2f..%2fetc%2fpasswd",
         "/live/%00/index.m3u8", "/live/cam1/%00", "/live/.cam/index.m3u8", "//live/cam1/index.m3u8",
         "/live/cam1/track-9.m3u8", "/live/cam1/track-1000000.m3u8", f"/live/cam1/{'a' * 4000}",
@@ -291,6 +292,7 @@ def test_what_can_not_work_is_one_line(daemon: Daemon, spawn: Spawner, tmp_path:
     taken = socket.create_server(("127.0.0.1", 0))
     cases = [
         ("hls", "cam1"), ("hls", KEY, "--bind", "nowhere"), ("hls", KEY, "--no-serve"),
+        ("hls", KEY, "--rendition", "low"), ("hls", "--rendition", "live/a=live/c", "--rendition", "live/b=live/c"),
         ("hls", KEY, "--token-secret", str(short)), ("hls", KEY, "--tls-cert", str(short)), ("cmaf", KEY),
         ("hls", KEY, "--bind", f"127.0.0.1:{taken.getsockname()[1]}"),
     ]  # fmt: skip

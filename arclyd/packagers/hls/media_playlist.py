@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from arclyd.packagers import names
+from arclyd.packagers.wall import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,13 +200,6 @@ class _Playlist:
         shown = period.lead if lane is None or not segment.chunks(lane) else lane
         first = segment.chunks(shown)[0].samples[0]
         return timestamp(period.wall_at(Fraction(first.pts, period.lanes[shown].scale)))
-
-
-def timestamp(wall_ns: int) -> str:
-    """ISO 8601 in UTC with milliseconds."""
-    seconds, rest = divmod(wall_ns, 1_000_000_000)
-    at = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
 
 
 def decimal(seconds: Fraction) -> str:

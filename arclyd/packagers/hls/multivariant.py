@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from arclyd.packagers import names
@@ -13,19 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from arclyd.packagers.pieces import Lane
-    from arclyd.packagers.window import Window
+    from arclyd.packagers.variant import Variant
 
 VERSION: Final = 7
 """What these playlists ask for at most (RFC 8216bis, 8)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One rendition: ``folder`` is where its playlists lie, seen from the one that names it; ``label`` names it."""
-
-    folder: str
-    label: str
-    window: Window
 
 
 def multivariant(variants: Sequence[Variant], *, transport: bool = False, query: str = "") -> str:
@@ -40,7 +30,7 @@ def multivariant(variants: Sequence[Variant], *, transport: bool = False, query:
 
 
 def _audio_group(variant: Variant, query: str) -> list[str]:
-    lanes = _lanes(variant)
+    lanes = variant.lanes
     audio = [lane for lane in lanes if not lane.is_video]
     if len(lanes) == len(audio) == 1:
         return []  # sound alone is the variant itself
@@ -61,16 +51,17 @@ def _audio_group(variant: Variant, query: str) -> list[str]:
 
 def _stream(variant: Variant, query: str, *, transport: bool) -> list[str]:
     period = variant.window.period
-    lanes = transportable(period) if transport and period else _lanes(variant)
+    lanes = transportable(period) if transport and period else variant.lanes
     if not lanes:
         return []
     video = next((lane for lane in lanes if lane.is_video), None)
     grouped = len(lanes) > 1 and any(not lane.is_video for lane in lanes)
-    peak, average = bandwidth(variant.window, lanes)
+    peak, average = _rates(variant, lanes, together=transport)
     words = [f"BANDWIDTH={peak}", f"AVERAGE-BANDWIDTH={average}"]
     words.append(f'CODECS="{",".join(dict.fromkeys(lane.codec for lane in lanes))}"')
     if video is not None:
-        words.append(f"RESOLUTION={video.track.width}x{video.track.height}")
+        if video.track.width and video.track.height:
+            words.append(f"RESOLUTION={video.track.width}x{video.track.height}")
         if rate := frame_rate(variant.window, video):
             words.append(f"FRAME-RATE={float(rate):.3f}")
     if grouped and not transport:
@@ -81,6 +72,10 @@ def _stream(variant: Variant, query: str, *, transport: bool) -> list[str]:
     return ["#EXT-X-STREAM-INF:" + ",".join(words), f"{variant.folder}{name}{query}"]
 
 
-def _lanes(variant: Variant) -> list[Lane]:
-    period = variant.window.period
-    return list(period.lanes.values()) if period else []
+def _rates(variant: Variant, lanes: Sequence[Lane], *, together: bool) -> tuple[int, int]:
+    """Peak and average of what is played: all lanes ``together``, or the picture with any one sound (4.4.6.2)."""
+    video = [lane for lane in lanes if lane.is_video]
+    sounds = [lane for lane in lanes if not lane.is_video]
+    played = [lanes] if together or not sounds else [[*video, sound] for sound in sounds]
+    rates = [bandwidth(variant.window, each) for each in played]
+    return max(peak for peak, _ in rates), max(average for _, average in rates)

@@ -19,6 +19,8 @@ SOUND_MP4: Final = "audio/mp4"
 TS: Final = "video/mp2t"
 FLV: Final = "video/x-flv"
 JPEG: Final = "image/jpeg"
+HTML: Final = "text/html; charset=utf-8"
+JSON: Final = "application/json"
 
 UNCHANGING: Final = "public, max-age=86400, immutable"
 """For names that never mean anything else."""
@@ -29,10 +31,10 @@ LEAST_GZIPPED: Final = 500
 
 
 class Text:
-    """A playlist or manifest as it is sent, compressed once for all who take it so."""
+    """A playlist, manifest or page as it is sent, compressed once for all who take it so. ``text``: bytes are UTF-8."""
 
-    def __init__(self, text: str, content_type: str) -> None:
-        self._plain = text.encode()
+    def __init__(self, text: str | bytes, content_type: str) -> None:
+        self._plain = text.encode() if isinstance(text, str) else text
         self._type = content_type
         self._gzipped: bytes | None = None
 

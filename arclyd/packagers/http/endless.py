@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
+from arclyd.errors import MediaError
 from arclyd.media.formats.container import FORMATS, Muxer
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ async def endless(channel: Channel, name: str) -> AsyncIterator[bytes]:
     Where the configuration changes MPEG-TS goes on with it; FLV, which has one header, ends.
 
     Raises:
-        MediaError: no track fits the container.
+        MediaError: the picture, or in a stream without one the sound, does not fit the container.
     """
     sink, container = _Collected(), FORMATS[name]
     muxer: Muxer | None = None
@@ -105,6 +106,9 @@ def _goes_on(window: Window, number: int, index: int) -> bool:
 
 
 def _muxer(sink: _Collected, container: Format, period: Period) -> Muxer:
+    lead = period.lanes[period.lead].track.codec
+    if lead not in container.codecs:  # sound alone is not what was asked for
+        raise MediaError(f"{container.name} container", f"it can't hold {lead.label}")
     tracks = [replace(lane.track, time_base=Fraction(1, lane.scale)) for lane in period.lanes.values()]
     return Muxer(sink, container, tracks, seekable=False)
 

@@ -13,12 +13,15 @@ from arclyd.control.keys import parse_key
 from arclyd.errors import InvalidKey, MediaError
 from arclyd.packagers import names
 from arclyd.packagers.dash.mpd import CLOCK, manifest
-from arclyd.packagers.hls.media_playlist import Report, Style, last_part, media_playlist, timestamp
-from arclyd.packagers.hls.multivariant import Variant, multivariant
+from arclyd.packagers.hls.media_playlist import Report, Style, last_part, media_playlist
+from arclyd.packagers.hls.multivariant import multivariant
 from arclyd.packagers.hls.transport import transport_segment, transportable
 from arclyd.packagers.http import answers
 from arclyd.packagers.http.endless import endless
 from arclyd.packagers.http.snapshot import Snapshots
+from arclyd.packagers.roster import whole
+from arclyd.packagers.variant import Variant
+from arclyd.packagers.wall import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,6 +69,10 @@ class Plane:
             "snapshot.jpg": self._snapshot,
         }
 
+    def routes(self) -> list[web.RouteDef]:
+        """Where it answers."""
+        return [web.get("/{app}/{name}/{file}", self.handle)]
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request for a file of a stream."""
         channel = self._channel(request)
@@ -85,21 +92,28 @@ class Plane:
         except InvalidKey:
             raise web.HTTPNotFound from None
         channel = self._roster.channel(key)
+        if channel is None and request.match_info["file"] in self._fixed:  # there are variants of it alone
+            channel = next(iter(self._roster.renditions(key)), None)
         if channel is None:
             raise web.HTTPNotFound
         return channel
+
+    def _variants(self, request: web.Request, channel: Channel) -> list[Variant]:
+        """The renditions of what is asked for, which is ``channel`` or has no stream of its own name."""
+        asked = request.match_info["name"]
+        key = f"{request.match_info['app']}/{asked}"
+        found = [Variant(_folder(asked, each), each.variant, each.window) for each in self._roster.renditions(key)]
+        return found or [Variant("", channel.variant, channel.window)]  # it ended meanwhile
 
     # -------------------------------------------------- playlists and manifests
 
     async def _multivariant(self, request: web.Request, channel: Channel) -> web.StreamResponse:
         await self._ready(channel)
         transport = request.match_info["file"] == names.TRANSPORT_MULTIVARIANT
-        renditions = self._roster.renditions(channel.key)
-        variants = [Variant(_folder(channel, each), each.variant, each.window) for each in renditions]
+        variants = self._variants(request, channel)
         return self._text(
             request,
-            channel,
-            [each.window.version for each in renditions],
+            [each.window.stamp for each in variants],
             lambda: multivariant(variants, transport=transport, query=_query(request)),
             answers.HLS,
         )
@@ -107,13 +121,12 @@ class Plane:
     async def _manifest(self, request: web.Request, channel: Channel) -> web.StreamResponse:
         self._viewers.seen(channel.key, _viewer(request))
         await self._ready(channel)
-        window, low_latency = channel.window, channel.settings.low_latency
+        variants, low_latency = self._variants(request, channel), channel.settings.low_latency
         query = _query(request)
         return self._text(
             request,
-            channel,
-            window.version,
-            lambda: manifest(window, low_latency=low_latency, query=query),
+            [each.window.stamp for each in variants],
+            lambda: manifest(variants, low_latency=low_latency, query=query),
             answers.DASH,
         )
 
@@ -126,11 +139,10 @@ class Plane:
         blocked = await self._block(request, channel, lane)
         skip = request.query.get("_HLS_skip") in {"YES", "v2"}
         style = Style(lane, low_latency=channel.settings.low_latency, skip=skip, query=_query(request))
-        others = self._roster.renditions(channel.key.partition("~")[0])
+        others = self._roster.renditions(whole(channel.key))
         return self._text(
             request,
-            channel,
-            [window.version, *(each.window.version for each in others)],
+            [window.stamp, *(each.window.stamp for each in others)],
             lambda: media_playlist(window, style, _reports(channel, lane, others, style.query)),
             answers.HLS,
             caching=f"max-age={window.target}" if blocked else answers.CHANGING,
@@ -140,7 +152,6 @@ class Plane:
     def _text(
         self,
         request: web.Request,
-        channel: Channel,
         stamp: object,
         make: Callable[[], str],
         content_type: str,
@@ -149,7 +160,8 @@ class Plane:
         variety: str = "",
     ) -> web.Response:
         """The text of ``make`` as it was made last, if ``stamp`` is the same."""
-        name = (channel.key, request.match_info["file"], variety, _query(request))
+        asked = request.match_info
+        name = (asked["app"], asked["name"], asked["file"], variety, _query(request))
         known = self._texts.get(name)
         if known is None or known[0] != stamp:
             if len(self._texts) >= MOST_TEXTS:
@@ -287,7 +299,7 @@ def _reports(channel: Channel, lane: int | None, renditions: list[Channel], quer
     """The other playlists a player may switch to."""
     reports: list[Report] = []
     for rendition in renditions if lane is not None else ():
-        folder = _folder(channel, rendition)
+        folder = _folder(channel.name, rendition)
         period = rendition.window.period
         reports += [
             Report(folder + names.playlist(other) + query, *last_part(rendition.window, other))
@@ -297,9 +309,9 @@ def _reports(channel: Channel, lane: int | None, renditions: list[Channel], quer
     return reports
 
 
-def _folder(channel: Channel, rendition: Channel) -> str:
-    """Where the files of ``rendition`` lie, seen from those of ``channel``."""
-    return "" if rendition is channel else f"../{rendition.name}/"
+def _folder(name: str, rendition: Channel) -> str:
+    """Where the files of ``rendition`` lie, seen from those of the stream ``name``."""
+    return "" if rendition.name == name else f"../{rendition.name}/"
 
 
 def _query(request: web.Request) -> str:

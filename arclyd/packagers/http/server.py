@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -14,15 +13,14 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from arclyd.control import tokens
+from arclyd.packagers.http.admission import admits
 from arclyd.packagers.http.guard import Guard, Limits
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from aiohttp.typedefs import Handler, Middleware
-
-    from arclyd.packagers.http.plane import Plane
 
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
@@ -60,10 +58,10 @@ class Front:
 
 
 @asynccontextmanager
-async def serving(plane: Plane, front: Front) -> AsyncIterator[tuple[str, int]]:
-    """Serve ``plane`` while entered; gives the address in use."""
+async def serving(routes: Iterable[web.RouteDef], front: Front) -> AsyncIterator[tuple[str, int]]:
+    """Serve ``routes`` while entered; gives the address in use. What has a ``file`` of a stream may need a token."""
     app = web.Application(client_max_size=0)
-    app.router.add_get("/{app}/{name}/{file}", plane.handle)
+    app.router.add_routes(routes)
     app.on_response_prepare.append(_common_headers)
     runner = web.AppRunner(
         app,
@@ -115,11 +113,10 @@ def _authorized(secret: bytes | None) -> Middleware:
     async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method == "OPTIONS":
             return web.Response(status=204)
-        if secret is not None:
-            key = f"{request.match_info.get('app', '')}/{request.match_info.get('name', '')}"
-            token = request.query.get(tokens.PARAMETER, "")
-            if not tokens.is_valid(secret, key, token, time.time()):
-                raise web.HTTPForbidden
+        part = request.match_info
+        token = request.query.get(tokens.PARAMETER, "")
+        if "file" in part and not admits(secret, f"{part['app']}/{part['name']}", token):
+            raise web.HTTPForbidden
         return await handler(request)
 
     return authorized
@@ -127,4 +124,5 @@ def _authorized(secret: bytes | None) -> Middleware:
 
 async def _common_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "arclyd"
+    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.update(CORS)

@@ -8,7 +8,7 @@ import select
 import socket
 from contextlib import asynccontextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
@@ -25,8 +25,6 @@ from arclyd.packagers.segmenter import Cutting, Resume
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from arclyd.packagers.http.plane import Plane
 
 
 @given(st.text(max_size=30), st.integers(0, 100))
@@ -128,7 +126,7 @@ class Stub:
 async def server(**limits: float) -> AsyncIterator[tuple[Stub, int]]:
     stub = Stub()
     front = Front("127.0.0.1", 0, limits=Limits(**limits))  # type: ignore[arg-type] # passed through
-    async with serving(cast("Plane", stub), front) as (_, port):
+    async with serving([web.get("/{app}/{name}/{file}", stub.handle)], front) as (_, port):
         yield stub, port
 
 

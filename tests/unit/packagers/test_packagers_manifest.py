@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import pytest
 
 from arclyd.packagers.dash.mpd import NAMESPACE, duration, manifest
 from arclyd.packagers.segmenter import Cutting, Segmenter
+from arclyd.packagers.variant import Variant
 from arclyd.packagers.window import Window
 from tests.packaging import FakeFrame, cut, later
 
@@ -33,8 +35,9 @@ def windowed(tracks: list[Track], frames: list[FakeFrame], *, end: bool = True) 
     return window
 
 
-def read(window: Window, *, low_latency: bool = False) -> ElementTree.Element:
-    return ElementTree.fromstring(manifest(window, low_latency=low_latency))
+def read(window: Window, *others: Window, low_latency: bool = False) -> ElementTree.Element:
+    variants = [Variant("", "source", window), *(Variant(f"../v{n}/", f"v{n}", each) for n, each in enumerate(others))]
+    return ElementTree.fromstring(manifest(variants, low_latency=low_latency))
 
 
 def timeline(representation: ElementTree.Element) -> list[tuple[int, int]]:
@@ -52,7 +55,7 @@ def test_times_numbers_and_names_are_those_of_the_segments(clip: Callable[[str],
     (period,) = read(window).iterfind("Period", MPD)
     lanes = window.segments[0].period.lanes
     representations = period.findall("AdaptationSet/Representation", MPD)
-    assert [int(each.attrib["id"]) for each in representations] == list(lanes)
+    assert [each.attrib["id"] for each in representations] == [f"source-{lane}" for lane in lanes]
     for lane, each in zip(lanes.values(), representations, strict=True):
         template = each.find("SegmentTemplate", MPD)
         assert template is not None
@@ -93,6 +96,78 @@ def test_low_latency_announces_what_is_being_made(clip: Callable[[str], Clip]) -
     assert "availabilityTimeOffset" not in plain.find(".//SegmentTemplate", MPD).attrib  # type: ignore[union-attr]
 
 
+def test_what_is_being_made_is_expected_to_last_as_long_as_the_last_one(clip: Callable[[str], Clip]) -> None:
+    """Keyframes two seconds apart, where segments of one are aimed at."""
+    tracks, frames = clip("h264_aac.mp4")
+    video = tracks[0].time_base
+    sparse = [
+        replace(frame, keyframe=frame.track == 1 or (frame.keyframe and frame.pts * video % 2 == 0)) for frame in frames
+    ]
+    window = windowed(tracks, sparse[:400], end=False)
+    assert window.growing
+    assert window.listed[-1].lead_duration == 2
+    root = read(window, low_latency=True)
+    for representation in root.findall(".//Representation", MPD):
+        template = representation.find("SegmentTemplate", MPD)
+        assert template is not None
+        assert timeline(representation)[-1][1] == 2 * int(template.attrib["timescale"])
+        assert float(template.attrib["availabilityTimeOffset"]) == pytest.approx(2 - 0.22)
+
+
+def test_renditions_are_representations_of_one_set(clip: Callable[[str], Clip]) -> None:
+    small, large = windowed(*clip("h264_aac.mp4")), windowed(*clip("h264_large_aac.mp4"))
+    (period,) = read(small, large).iterfind("Period", MPD)
+    video, audio = period.findall("AdaptationSet", MPD)
+    assert (video.attrib["contentType"], audio.attrib["contentType"]) == ("video", "audio")
+    pictures = video.findall("Representation", MPD)
+    assert [(each.attrib["id"], each.attrib["width"], each.attrib["frameRate"]) for each in pictures] == [
+        ("source-0", "160", "25"), ("v0-0", "320", "50"),
+    ]  # fmt: skip
+    assert [each.attrib["id"] for each in audio] == ["source-1", "v0-1"]
+    assert int(pictures[1].attrib["bandwidth"]) > int(pictures[0].attrib["bandwidth"])
+    template = pictures[1].find("SegmentTemplate", MPD)
+    assert template is not None
+    assert template.attrib["media"] == "../v0/x-0-$Number$.m4s"
+    assert template.attrib["initialization"].startswith("../v0/")
+    assert video.attrib["segmentAlignment"] == "true"
+
+
+def test_a_rendition_of_another_codec_is_a_set_of_its_own(clip: Callable[[str], Clip]) -> None:
+    (period,) = read(windowed(*clip("h264_aac.mp4")), windowed(*clip("av1_opus.mkv"))).iterfind("Period", MPD)
+    ids = [[each.attrib["id"] for each in group] for group in period.findall("AdaptationSet", MPD)]
+    assert ids == [["v0-0"], ["source-0"], ["source-1"], ["v0-1"]]
+
+
+@pytest.mark.parametrize(("seconds", "wall"), [(0, 0), (100, 0), (3, 3), (2, 2)])
+def test_a_rendition_is_shown_when_its_timestamps_or_its_clock_say(
+    clip: Callable[[str], Clip], seconds: int, wall: int
+) -> None:
+    """Its timestamps are ``seconds`` ahead of the other's, and it was captured ``wall`` seconds later."""
+    tracks, frames = clip("h264_aac.mp4")
+    moved = [
+        replace(frame, capture_ns=frame.capture_ns - (seconds - wall) * 1_000_000_000)
+        for frame in later(frames, tracks, Fraction(seconds), 0)
+    ]
+    base, other = windowed(tracks, frames), windowed(tracks, moved)
+    (period,) = read(base, other).iterfind("Period", MPD)
+    begin = float(period.attrib["start"][2:-1])
+    starts = []
+    for representation in period.findall("AdaptationSet[@contentType='video']/Representation", MPD):
+        template = representation.find("SegmentTemplate", MPD)
+        assert template is not None
+        ticks = timeline(representation)[0][0] - int(template.attrib["presentationTimeOffset"])
+        starts.append(begin + ticks / int(template.attrib["timescale"]))
+    assert starts == pytest.approx([1_700_000_000, 1_700_000_000 + wall], abs=0.01)
+
+
+def test_a_rendition_that_is_not_there_in_a_period_is_not_in_it(clip: Callable[[str], Clip]) -> None:
+    tracks, frames = clip("h264_aac.mp4")
+    periods = list(
+        read(windowed(tracks, frames), windowed(tracks, later(frames, tracks, Fraction(60), 0))).iterfind("Period", MPD)
+    )
+    assert [len(each.findall("AdaptationSet/Representation", MPD)) for each in periods] == [2]
+
+
 def test_an_ended_presentation_has_a_duration_and_is_not_looked_at_again(clip: Callable[[str], Clip]) -> None:
     window = windowed(*clip("h264_aac.mp4"))
     assert "minimumUpdatePeriod" in read(window).attrib
@@ -103,7 +178,8 @@ def test_an_ended_presentation_has_a_duration_and_is_not_looked_at_again(clip: C
 
 
 def test_a_token_is_on_every_url(clip: Callable[[str], Clip]) -> None:
-    text = manifest(windowed(*clip("h264_aac.mp4")), low_latency=True, query="?token=1:ab")
+    variant = Variant("", "source", windowed(*clip("h264_aac.mp4")))
+    text = manifest([variant], low_latency=True, query="?token=1:ab")
     urls = re.findall(r'(?:media|initialization|value)="([^"]*\.(?:m4s|mp4)[^"]*|clock[^"]*)"', text)
     assert len(urls) == 5
     assert all(url.endswith("?token=1:ab") for url in urls)

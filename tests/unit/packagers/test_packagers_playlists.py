@@ -12,8 +12,9 @@ import m3u8
 import pytest
 
 from arclyd.packagers.hls.media_playlist import Style, media_playlist
-from arclyd.packagers.hls.multivariant import Variant, multivariant
+from arclyd.packagers.hls.multivariant import multivariant
 from arclyd.packagers.segmenter import Cutting, Segmenter
+from arclyd.packagers.variant import Variant
 from arclyd.packagers.window import Window
 from tests.packaging import FakeFrame, cut, later
 
@@ -219,6 +220,17 @@ def test_renditions_are_variants_of_one_playlist(clip: Callable[[str], Clip]) ->
     assert [variant.uri for variant in playlist.playlists] == ["track-0.m3u8", "../cam1~low/track-0.m3u8"]
     assert [variant.stream_info.audio for variant in playlist.playlists] == ["audio-source", "audio-low"]
     assert {media.group_id for media in playlist.media} == {"audio-source", "audio-low"}
+
+
+def test_the_bandwidth_is_that_of_the_picture_with_one_sound(clip: Callable[[str], Clip]) -> None:
+    window = windowed(clip("two_sounds.mp4"))
+    (stream,) = m3u8.loads(multivariant([Variant("", "source", window)])).playlists
+    densest = max(
+        (segment.size(0) + max(segment.size(1), segment.size(2))) * 8 / segment.lead_duration
+        for segment in window.listed
+    )
+    assert stream.stream_info.bandwidth == pytest.approx(float(densest), rel=0.02)
+    assert stream.stream_info.bandwidth < sum(segment.size(lane) for segment in window.listed for lane in (0, 1, 2)) * 8
 
 
 def test_several_sounds_are_a_group_with_one_default(clip: Callable[[str], Clip]) -> None:
