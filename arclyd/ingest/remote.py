@@ -14,7 +14,11 @@ from arclyd.control.keys import parse_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SCHEMES: Final = {"rtmp": "arclyd.ingest.rtmp.remote", "rtmps": "arclyd.ingest.rtmp.remote"}
+SCHEMES: Final = {
+    "rtmp": "arclyd.ingest.rtmp.remote",
+    "rtmps": "arclyd.ingest.rtmp.remote",
+    "udp": "arclyd.ingest.mpegts.remote",
+}
 """Which module pulls and pushes what."""
 
 

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import ArclydError, WireError
+from arclyd.errors import WireError
 from arclyd.ingest.limits import watch_peer
 from arclyd.protocols.rtmp.client import ClientSession, Over, Started
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from arclyd.protocols.rtmp.address import Address
-
-log: Final = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 10.0
 """To be connected, greeted and granted what was asked for."""
 
 IDLE_SECONDS: Final = 15.0
 """A server that sends nothing while we play has lost its stream, or us."""
-
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 30.0
-STEADY_SECONDS: Final = 60.0
-"""After that long a connection counts as good: the pauses begin anew."""
 
 CHUNK: Final = 1 << 16
 
@@ -121,20 +113,3 @@ def _translated() -> Iterator[None]:
         raise WireError("RTMP", "no answer in time") from None
     except OSError as error:
         raise WireError("RTMP", error.strerror or str(error)) from error
-
-
-async def again_and_again(what: str, once: Callable[[], Coroutine[None, None, str]]) -> None:
-    """Do ``once``, which returns why it ended or raises, for ever; longer pauses where it fails at once."""
-    loop = asyncio.get_running_loop()
-    pause = FIRST_PAUSE
-    while True:
-        began = loop.time()
-        try:
-            reason = await once()
-        except ArclydError as error:
-            reason = str(error)
-        if loop.time() - began > STEADY_SECONDS:
-            pause = FIRST_PAUSE
-        log.warning("%s: %s; again in %g s", what, reason, pause)
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)

@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncControl, AsyncSubscriber, Publisher
 from arclyd.errors import EndOfStream
+from arclyd.ingest.again import again_and_again, until_stopped
 from arclyd.ingest.rtmp import about
-from arclyd.ingest.rtmp.dialling import IDLE_SECONDS, Dialled, again_and_again, dialled
+from arclyd.ingest.rtmp.dialling import IDLE_SECONDS, Dialled, dialled
 from arclyd.ingest.rtmp.feeding import feed
 from arclyd.ingest.rtmp.intake import Intake
 from arclyd.media.codecs import TrackKind
 from arclyd.protocols.rtmp.address import Address
 from arclyd.protocols.rtmp.chunks import Message
 from arclyd.protocols.rtmp.messages import Data, Type
-from arclyd.serving import stopped, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
     from arclyd.ingest.rtmp.outflow import Tag
-    from arclyd.serving import Work
 
 log: Final = logging.getLogger(__name__)
 
@@ -35,18 +34,13 @@ WAIT_SECONDS: Final = 3600.0
 def pull(url: str, key: str, *, on_taken: str | None, verify: bool, socket: str | None) -> None:
     """Fetch and publish until SIGINT or SIGTERM."""
     work = partial(_pull_once, Address.parse(url), key, on_taken=on_taken, verify=verify, socket=socket)
-    asyncio.run(_until_stopped(partial(again_and_again, f"pull {key}", work)))
+    asyncio.run(until_stopped(partial(again_and_again, f"pull {key}", work)))
 
 
 def push(key: str, url: str, *, verify: bool, socket: str | None) -> None:
     """Send until SIGINT or SIGTERM."""
     work = partial(_push_once, Address.parse(url), key, verify=verify, socket=socket)
-    asyncio.run(_until_stopped(partial(again_and_again, f"push {key}", work)))
-
-
-async def _until_stopped(work: Work) -> None:
-    with stopped() as stop:
-        await until(stop, [work])
+    asyncio.run(until_stopped(partial(again_and_again, f"push {key}", work)))
 
 
 # ------------------------------------------------------------------------ pull

@@ -41,11 +41,20 @@ SEGMENT: Final[Mapping[str, str]] = MappingProxyType(
     # Timestamps as they are, and a mark that the counters of packets start anew, so that each segment stands alone.
     {"mpegts_copyts": "1", "mpegts_flags": "initial_discontinuity"},
 )
+LIVE: Final[Mapping[str, str]] = MappingProxyType(
+    # A fifth of a second for what the network does, and a new value of the clock every 20 ms at most.
+    {"max_delay": "200000", "pcr_period": "20", "mpegts_flags": "initial_discontinuity"},
+)
 
 
 def open_ts_segment(sink: Sink, tracks: Sequence[Track]) -> LibavOutput:
     """One of many pieces of MPEG-TS that are played one after the other, each made without the others."""
     return LibavOutput(sink, "mpegts", tracks, seekable=False, options=SEGMENT)
+
+
+def open_ts_live(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
+    """MPEG-TS for receivers that listen already: begun with the mark of a break, decoded a little after it came."""
+    return LibavOutput(sink, "mpegts", tracks, seekable=seekable, options=LIVE)
 
 
 def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
