@@ -136,7 +136,7 @@ def _join(sock: socket.socket, family: socket.AddressFamily, host: str, address:
         group = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + struct.pack("@I", index))
     elif address.source:
-        request = struct.pack("=4s4s4s", *map(socket.inet_aton, (host, "0.0.0.0", address.source)))  # noqa: S104 - any
+        request = struct.pack("=4s4s4s", socket.inet_aton(host), bytes(4), socket.inet_aton(address.source))
         sock.setsockopt(socket.IPPROTO_IP, _IP_ADD_SOURCE_MEMBERSHIP, request)
     else:
         request = struct.pack("=4s4si", socket.inet_aton(host), bytes(4), index)
