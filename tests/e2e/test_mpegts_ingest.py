@@ -239,3 +239,32 @@ def test_who_may_is_asked_of_the_daemon(
             assert not [stream for stream in control.list_streams() if stream.epoch]
     finally:
         spawner.reap()
+
+
+GROUPS = """
+    import fcntl, socket, struct
+    from arclyd.ingest.mpegts.address import Address, open_receiver, open_sender
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40 | 0x1000))
+    with open_receiver(Address.parse("udp://232.7.7.7:5004?interface=lo&source=127.0.0.2")) as receiver:
+        receiver.settimeout(20)
+        for source in ("127.0.0.3", "127.0.0.2"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.bind((source, 0))
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+                sender.sendto(source.encode(), ("232.7.7.7", 5004))
+        print(receiver.recv(100).decode())
+    with open_receiver(Address.parse("udp://[ff02::77]:5005?interface=lo")) as receiver:
+        print(receiver.getsockname()[0])
+    with open_sender(Address.parse("udp://239.7.7.7:5004?interface=lo&ttl=3")) as sender:
+        print(sender.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL))
+"""
+
+
+def test_a_group_is_joined_by_its_source_and_sent_to_with_hops() -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "--net", "true"], check=False).returncode:
+        pytest.skip("no network namespaces: that needs root")
+    inside = ["unshare", "--net", sys.executable, "-c", textwrap.dedent(GROUPS)]
+    done = subprocess.run(inside, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["127.0.0.2", "ff02::77", "3"], done.stderr

@@ -95,8 +95,13 @@ RECEIVE_BUFFER: Final = 4 << 20
 _SO_RCVBUFFORCE: Final = 33
 """asm-generic/socket.h; the socket module does not name it."""
 
-_IP_ADD_SOURCE_MEMBERSHIP: Final = 39
-"""linux/in.h; the socket module does not name it before Python 3.12."""
+_MCAST_JOIN_SOURCE_GROUP: Final = 46
+"""linux/in.h; the socket module does not name it. Takes a group_source_req (RFC 3678, 5.1.2)."""
+
+
+def _storage(host: str) -> bytes:
+    """A sockaddr_storage of 128 bytes with an IPv4 address."""
+    return struct.pack("@H2x4s120x", socket.AF_INET, socket.inet_aton(host))
 
 
 def open_receiver(address: Address) -> socket.socket:
@@ -112,7 +117,8 @@ def open_receiver(address: Address) -> socket.socket:
         sock.setblocking(False)
         if _is_multicast(host):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # others may listen to the same group
-            sock.bind((host, port))
+            index = _interface(address)
+            sock.bind((host, port, 0, index) if family == socket.AF_INET6 else (host, port))
             _join(sock, family, host, address)
         else:
             sock.bind((host, port))
@@ -136,8 +142,8 @@ def _join(sock: socket.socket, family: socket.AddressFamily, host: str, address:
         group = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group + struct.pack("@I", index))
     elif address.source:
-        request = struct.pack("=4s4s4s", socket.inet_aton(host), bytes(4), socket.inet_aton(address.source))
-        sock.setsockopt(socket.IPPROTO_IP, _IP_ADD_SOURCE_MEMBERSHIP, request)
+        request = struct.pack("@I4x", index) + _storage(host) + _storage(address.source)
+        sock.setsockopt(socket.IPPROTO_IP, _MCAST_JOIN_SOURCE_GROUP, request)
     else:
         request = struct.pack("=4s4si", socket.inet_aton(host), bytes(4), index)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
