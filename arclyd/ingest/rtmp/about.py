@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 COLOR_TAG: Final = "color_info"
 """The metadata tag that holds what a picture's colour metadata said (HDR), as JSON."""
 
+SET_DATA_FRAME: Final = amf0.encode("@setDataFrame")
+"""What a publisher puts before metadata, for the server to keep them for players to come."""
+
 MAX_TAG: Final = 1024
 """Characters of a tag, by the daemon's rule."""
 

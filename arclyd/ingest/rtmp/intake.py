@@ -183,9 +183,10 @@ class Intake:
         try:
             lane.configure(config)
         except MediaError as error:
-            log.warning("a configuration is left out: %s", error)
-            self.counts.damaged += 1
-            return
+            log.warning("a configuration that can't be read: %s", error)
+            if lane.kind is not TrackKind.VIDEO or not config:
+                return
+            lane.config = config  # its readers may know better
         if self._publisher is None or lane.place < 0:
             return
         if before != (

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncSubscriber
 from arclyd.errors import ArclydError, EndOfStream
-from arclyd.ingest.rtmp import about
-from arclyd.ingest.rtmp.outflow import Outflow
-from arclyd.protocols.rtmp.messages import Type
+from arclyd.ingest.rtmp.feeding import feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
     from arclyd.ingest.rtmp.gateway import Gateway
-    from arclyd.ingest.rtmp.outflow import Tag
     from arclyd.protocols.rtmp.server import ServerSession
 
 UNSENT: Final = 256 << 10
@@ -67,8 +64,9 @@ class Player:
         return 0.0 if self._paused_at is None else now - self._paused_at
 
     async def _run(self, close: Callable[[str], None]) -> None:
+        reason = ""
         try:
-            reason = await self._play()
+            await self._play()
         except EndOfStream as error:
             reason = error.reason
         except ArclydError as error:
@@ -76,37 +74,14 @@ class Player:
         self._session.end_play(self.stream)
         close(f"the stream is over: {reason}")
 
-    async def _play(self) -> str:
-        name, socket = self._name, self._gateway.control.socket
-        async with AsyncSubscriber(self.key, name=name, socket=socket) as subscriber:
-            frame = await subscriber.recv()
-            outflow = Outflow(subscriber.tracks, self._fourccs)
-            if not outflow.carries:
-                return "no track in it that RTMP could carry"
-            self._session.send_media(Type.DATA, self.stream, 0, outflow.metadata())
-            self._send(outflow.start())
-            await self._colors(outflow)
-            epoch = frame.epoch
-            while True:
-                if frame.epoch != epoch:
-                    epoch = frame.epoch
-                    outflow.retrack(subscriber.tracks)
-                tags = list(outflow.frame(frame.track, frame))
-                if frame.is_intact():  # else it was overwritten while it was copied, and the next is a gap
-                    self._send(tags)
-                    self._flush()
+    async def _play(self) -> None:
+        control = self._gateway.control
+        async with AsyncSubscriber(self.key, name=self._name, socket=control.socket) as subscriber:
+            async for tags in feed(subscriber, control, self._fourccs):
+                for tag in tags:
+                    self._session.send_media(tag.type, self.stream, tag.timestamp, tag.body)
+                data = self._session.data_to_send()
+                if not self._transport.is_closing():  # else the end is about to be told to us
+                    self._transport.write(data)
                 if not self._free.is_set():
                     await self._free.wait()
-                frame = await subscriber.recv()  # what it missed shows in its report to the daemon
-
-    async def _colors(self, outflow: Outflow) -> None:
-        tags: Mapping[str, str] = (await self._gateway.control.metadata(self.key)).tags
-        if about.COLOR_TAG in tags:
-            self._send(outflow.colors(about.color_packet(tags[about.COLOR_TAG])))
-
-    def _send(self, tags: Iterable[Tag]) -> None:
-        for tag in tags:
-            self._session.send_media(tag.type, self.stream, tag.timestamp, tag.body)
-
-    def _flush(self) -> None:
-        self._transport.write(self._session.data_to_send())

@@ -47,15 +47,19 @@ class Address:
         return cls(parts.hostname, port or PORTS[parts.scheme], app, name, parts.scheme == "rtmps")
 
     @property
+    def scheme(self) -> str:
+        """What the URL began with."""
+        return "rtmps" if self.tls else "rtmp"
+
+    @property
     def url(self) -> str:
         """The application's URL (``tcUrl``)."""
-        scheme = "rtmps" if self.tls else "rtmp"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == PORTS[scheme] else f":{self.port}"
-        return f"{scheme}://{host}{port}/{self.app}"
+        port = "" if self.port == PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}/{self.app}"
 
     def __str__(self) -> str:
-        return f"{self.url}/{self.name.partition('?')[0]}"
+        return self.url  # to services the name is a secret
 
 
 def asked_for(app: str, name: str) -> tuple[str, Mapping[str, str]]:

@@ -108,7 +108,7 @@ def test_playing() -> None:
 
 def test_a_refusal_says_what_the_server_said() -> None:
     client, server = ClientSession(ADDRESS, publishing=True), ServerSession()
-    with pytest.raises(WireError, match=r"host/live/cam1 refused: NetStream.Publish.BadName taken"):
+    with pytest.raises(WireError, match=r"host/live refused: NetStream.Publish.BadName taken"):
         for _ in range(9):
             for event in server.receive(client.data_to_send()):
                 if isinstance(event, Publish):
@@ -217,7 +217,8 @@ def test_where_a_stream_is() -> None:
     rtmps = Address.parse("rtmps://[::1]:444/a/b/name")
     assert (rtmps.host, rtmps.port, rtmps.app, rtmps.name, rtmps.tls) == ("::1", 444, "a/b", "name", True)
     assert rtmps.url == "rtmps://[::1]:444/a/b"
-    assert "secret" not in str(Address.parse("rtmp://h/live/name?secret=secret")).replace("name", "")
+    assert str(Address.parse("rtmp://h/live/my-key?secret=s")) == "rtmp://h/live"
+    assert "my-key" not in repr(Address.parse("rtmp://h/live/my-key"))
     for wrong in ("http://h/a/b", "rtmp://h/name", "rtmp:///a/b", "rtmp://h:x/a/b", "rtmp://[/a/b"):
         with pytest.raises(WireError):
             Address.parse(wrong)
