@@ -211,7 +211,9 @@ def _access(said: _Access, path: str, file: str) -> Access:
     if said.token_secret_file is not None:
         place = f"{path}.token_secret_file"
         try:
-            token_secret = Path(said.token_secret_file).read_bytes().strip()
+            if not (secret_file := Path(said.token_secret_file)).is_file():
+                raise ConfigError(place, f"{secret_file} is no file", file)
+            token_secret = secret_file.read_bytes().strip()
         except OSError as error:
             raise ConfigError(place, f"{said.token_secret_file}: {error.strerror}", file) from None
         if len(token_secret) < MIN_SECRET:

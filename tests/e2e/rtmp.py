@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-from collections import Counter
 from contextlib import closing
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -24,18 +23,21 @@ if TYPE_CHECKING:
 
 KEY = "live/cam1"
 SERVING = re.compile(r"serving on (rtmps?://\S+)")
-SCALE = int(os.environ.get("ARCLYD_STRESS", "1"))
-"""At ten and above, encoders send thirty seconds at real time."""
+AT_LENGTH = float(os.environ.get("ARCLYD_STRESS", "1")) >= 10
+"""Encoders send thirty seconds at real time."""
 
 PUSH = """
-    import sys
+    import sys, time
     import av
 
     # Packets as they are, by PyAV's own FFmpeg, which knows Enhanced RTMP.
     with av.open(sys.argv[1]) as source, av.open(sys.argv[2], "w", format="flv") as sink:
         streams = {stream.index: sink.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        begun = time.monotonic()
         for packet in source.demux():
             if packet.dts is not None:
+                due = begun + float(packet.dts * packet.time_base) / float(sys.argv[3])
+                time.sleep(max(0, due - time.monotonic()))
                 packet.stream = streams[packet.stream_index]
                 sink.mux(packet)
         print("pushed")
@@ -62,6 +64,20 @@ def reader(spawn: Spawner, key: str = KEY) -> Script:
     return spawn(READER, key, json.dumps({"wait": 60, "start": "oldest"}), name="reader")
 
 
+def caught_up(key: str, readers: int = 1) -> bool:
+    """So many readers have all there is. One that has not begun to read stands where the head was when it came: of
+    frames published since, it has none."""
+    with arclyd.connect() as control:
+        head, found = control.info(key).head, control.subscribers(key)
+    return len(found) == readers and all(subscriber.cursor == head for subscriber in found)
+
+
+def watching(key: str = KEY) -> int:
+    """How many read a stream."""
+    with arclyd.connect() as control:
+        return len(control.subscribers(key))
+
+
 def received(script: Script) -> tuple[list[list[str]], list[str]]:
     """The digests of the access units of each track as a reader told them, and what else it said at the end."""
     tracks: dict[int, list[str]] = {}
@@ -82,26 +98,14 @@ def ended(key: str = KEY) -> None:
         control.end(key)
 
 
-def contained(path: Path, times: int = 1) -> list[list[str]]:
+def contained(path: Path) -> list[list[str]]:
     """The digests of the access units of each track of a file, video first."""
     with closing(open_file(str(path))) as source:
         order = sorted(range(len(source.tracks)), key=lambda place: source.tracks[place].kind)
         units = [(unit.track, sha256(unit.payload).hexdigest()) for unit in source.units()]
-    return [[digest for track, digest in units if track == place] * times for place in order]
+    return [[digest for track, digest in units if track == place] for place in order]
 
 
 def ffmpeg(*words: object) -> subprocess.CompletedProcess[str]:
     command = ["ffmpeg", "-v", "error", "-nostdin", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-
-
-def play(url: str, entry: str, *options: str) -> dict[str, object]:
-    """What ffprobe makes of it."""
-    command = ["ffprobe", "-v", "error", "-of", "json", *options, "-show_entries", entry, url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
-
-
-def kinds(events: list[dict[str, object]]) -> Counter[str]:
-    return Counter(str(event["kind"]) for event in events)

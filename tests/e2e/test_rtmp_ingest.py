@@ -10,21 +10,29 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, PUSH, SCALE, RtmpGateway, contained, ended, ffmpeg, reader, received
+from tests.e2e.rtmp import AT_LENGTH, KEY, PUSH, RtmpGateway, contained, ended, ffmpeg, reader, received
 
 if TYPE_CHECKING:
     from tests.daemon import Spawner
 
 BUNNY = Path(__file__).parents[1] / "media" / "bigbuckbunny.mp4"
-LENGTH = 5.3
 WHOLE = ["end ended 0"]
 """What a reader says that has lost nothing."""
 
 
-def pace() -> tuple[list[str], int]:
-    """Options that repeat and pace a source, and how often it is sent: thirty seconds only where that is asked for."""
-    times = round(30 / LENGTH) if SCALE >= 10 else 1
-    return ["-readrate", "1" if times > 1 else "2", "-stream_loop", str(times - 1)], times
+PACE = 1 if AT_LENGTH else 4
+"""Times real time at which a source is sent."""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film: five seconds of it, or thirty where that is asked for."""
+    if not AT_LENGTH:
+        return BUNNY
+    path = tmp_path_factory.mktemp("source") / "long.mp4"
+    done = ffmpeg("-stream_loop", 5, "-i", BUNNY, "-c", "copy", path)
+    assert done.returncode == 0, done.stderr
+    return path
 
 
 @pytest.fixture
@@ -35,48 +43,46 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return chain, key
 
 
-def test_ffmpeg_by_rtmp(spawn: Spawner) -> None:
+def test_ffmpeg_by_rtmp(spawn: Spawner, source: Path) -> None:
     gateway, there = RtmpGateway(spawn), reader(spawn)
-    options, times = pace()
-    done = ffmpeg(*options, "-i", BUNNY, "-c", "copy", "-f", "flv", gateway.url)
+    done = ffmpeg("-readrate", PACE, "-i", source, "-c", "copy", "-f", "flv", gateway.url)
     assert done.returncode == 0, done.stderr
     tracks, end = received(there)
-    assert tracks == contained(BUNNY, times)
+    assert tracks == contained(source)
     assert end == WHOLE
 
 
-def test_ffmpeg_by_rtmps(spawn: Spawner, certificate: tuple[Path, Path]) -> None:
+def test_ffmpeg_by_rtmps(spawn: Spawner, source: Path, certificate: tuple[Path, Path]) -> None:
     gateway = RtmpGateway(spawn, "--tls-cert", certificate[0], "--tls-key", certificate[1])
     assert gateway.base.startswith("rtmps:")
     there = reader(spawn)
-    options, times = pace()
-    done = ffmpeg(*options, "-i", BUNNY, "-c", "copy", "-f", "flv", gateway.url)
+    done = ffmpeg("-readrate", PACE, "-i", source, "-c", "copy", "-f", "flv", gateway.url)
     assert done.returncode == 0, done.stderr
     tracks, end = received(there)
-    assert tracks == contained(BUNNY, times)
+    assert tracks == contained(source)
     assert end == WHOLE
 
 
-def test_gstreamer_by_rtmp(spawn: Spawner) -> None:
+def test_gstreamer_by_rtmp(spawn: Spawner, source: Path) -> None:
     gateway, there = RtmpGateway(spawn), reader(spawn)
     pipeline = (
-        f"filesrc location={BUNNY} ! qtdemux name=d flvmux name=m streamable=true ! rtmp2sink location={gateway.url} "
+        f"filesrc location={source} ! qtdemux name=d flvmux name=m streamable=true ! rtmp2sink location={gateway.url} "
         "d.video_0 ! queue ! h264parse ! m. d.audio_0 ! queue ! aacparse ! m."
     )
     done = subprocess.run(["gst-launch-1.0", "-q", *pipeline.split()], capture_output=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     ended()
     tracks, end = received(there)
-    assert tracks == contained(BUNNY)
+    assert tracks == contained(source)
     assert end == WHOLE
 
 
 @pytest.mark.parametrize(("picture", "sound"), [("hevc", "libopus"), ("av1", "libopus"), ("vp9", "aac")])
 def test_pyav_by_enhanced_rtmp(spawn: Spawner, tmp_path: Path, picture: str, sound: str) -> None:
     source = tmp_path / "source.mp4"
-    clips._encode(source, picture, sound, 2)
+    clips._encode(source, picture, sound, 30 if AT_LENGTH else 2)
     gateway, there = RtmpGateway(spawn), reader(spawn)
-    pushing = spawn(PUSH, source, gateway.url, name="push")
+    pushing = spawn(PUSH, source, gateway.url, PACE, name="push")
     there.await_line("frame")
     with arclyd.connect() as control:
         codecs = [track.codec for track in control.qos(KEY).tracks]

@@ -10,7 +10,7 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, RtmpGateway
+from tests.e2e.rtmp import KEY, RtmpGateway, caught_up, watching
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -54,6 +54,16 @@ def watched(script: Script, number: int) -> list[list[str]]:
     return pictures()
 
 
+def go_on(publisher: arclyd.Publisher, clip: clips.Clip, players: int) -> None:
+    """Publish the clip once more, its pictures when all players have begun where the newest keyframe was until now."""
+    shift = clips.Fraction(4)
+    wait_until(lambda: watching() == players, what="the players")
+    clips.publish(publisher, clip.of(1)[:3], shift=shift)
+    wait_until(lambda: caught_up(KEY, players), what="the players to have read all")
+    later = clip.of(1)[:3]
+    clips.publish(publisher, [sample for sample in clip.samples if sample not in later], shift=shift)
+
+
 @pytest.mark.parametrize(
     ("picture", "sound"), [("h264", "aac"), ("hevc", "libopus"), ("av1", "aac"), ("vp9", "libopus")]
 )
@@ -64,16 +74,10 @@ def test_every_codec_comes_back_as_it_was_from_the_newest_keyframe_on(spawn: Spa
         player = spawn(PLAY, gateway.url, name="play")
         wanted = since_the_newest_keyframe(clip)
         # A player holds a few frames back: more of the stream has to come.
-        wait_until(lambda: watching() == 1, what="the player")
-        clips.publish(publisher, clip.samples, shift=clips.Fraction(4))
+        go_on(publisher, clip, players=1)
         found = watched(player, len(wanted))
     assert found[0][2] == "1"
     assert [digest for _, digest, _ in found][: len(wanted)] == wanted
-
-
-def watching() -> int:
-    with arclyd.connect() as control:
-        return len(control.subscribers(KEY))
 
 
 def test_ffprobe_and_gstreamer_read_h264_and_aac(spawn: Spawner) -> None:
@@ -86,8 +90,7 @@ def test_ffprobe_and_gstreamer_read_h264_and_aac(spawn: Spawner) -> None:
             f"rtmp2src location={gateway.url} ! flvdemux name=d d.video ! queue ! fakesink d.audio ! queue ! fakesink"
         )
         gstreamer = spawn(PROGRAM, "gst-launch-1.0", "-v", *pipeline.split(), name="gstreamer")
-        wait_until(lambda: watching() == 2, what="the players")
-        clips.publish(publisher, clip.samples, shift=clips.Fraction(4))
+        go_on(publisher, clip, players=2)
         config = clip.tracks[0].config.hex()
         wait_until(lambda: config in "".join(gstreamer.lines), what="GStreamer to have read the configuration")
         gstreamer.kill()

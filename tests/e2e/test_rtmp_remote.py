@@ -8,7 +8,7 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, RtmpGateway, reader, received
+from tests.e2e.rtmp import KEY, RtmpGateway, caught_up, reader, received, watching
 from tests.recording import ARCLYD
 from tests.waiting import wait_until
 
@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 COPY = "live/copy"
 
 
-def reading(key: str) -> bool:
-    with arclyd.connect() as control:
-        return bool(control.subscribers(key))
+def before(clip: clips.Clip, seconds: float) -> list[clips.Sample]:
+    return [sample for sample in clip.samples if sample.dts * clip.tracks[sample.track].time_base < seconds]
+
+
+def publish_to_a_reader(publisher: arclyd.Publisher, clip: clips.Clip) -> None:
+    """Publish all of a clip, most of it once somebody reads on from its first keyframe."""
+    begin, more = len(before(clip, 0.3)), len(before(clip, 0.6))
+    clips.publish(publisher, clip.samples[:begin])
+    wait_until(lambda: watching() == 1, what="the stream to be asked for")
+    clips.publish(publisher, clip.samples[begin:more])
+    wait_until(lambda: caught_up(KEY), what="the first frames to be read")
+    clips.publish(publisher, clip.samples[more:])
 
 
 def digests(clip: clips.Clip) -> list[list[str]]:
@@ -41,10 +50,7 @@ def test_what_is_pushed_arrives(spawn: Spawner, picture: str, sound: str) -> Non
     gateway, there = RtmpGateway(spawn), reader(spawn, COPY)
     pushing = spawn(ARCLYD, "push", KEY, f"{gateway.base}/{COPY}", name="push")
     with arclyd.Publisher(KEY, clip.tracks) as publisher:
-        first = [sample for sample in clip.samples if sample.dts * clip.tracks[sample.track].time_base < 0.5]
-        clips.publish(publisher, first)
-        wait_until(lambda: "takes it" in pushing.errors, what="the server to be asked")
-        clips.publish(publisher, clip.samples[len(first) :])
+        publish_to_a_reader(publisher, clip)
         there.await_line("frame")
     tracks, end = received(there)
     complete(tracks, clip)
@@ -57,10 +63,7 @@ def test_what_is_pulled_arrives(spawn: Spawner) -> None:
     gateway, there = RtmpGateway(spawn), reader(spawn, COPY)
     spawn(ARCLYD, "pull", f"{gateway.base}/{KEY}", COPY, name="pull")
     with arclyd.Publisher(KEY, clip.tracks) as publisher:
-        first = [sample for sample in clip.samples if sample.dts * clip.tracks[sample.track].time_base < 0.5]
-        clips.publish(publisher, first)
-        wait_until(lambda: reading(KEY), what="the stream to be asked for")
-        clips.publish(publisher, clip.samples[len(first) :])
+        publish_to_a_reader(publisher, clip)
         last = clip.of(0)[-1].digest
         wait_until(lambda: any(last in line for line in there.lines), what="the last picture")
         with arclyd.connect() as control:

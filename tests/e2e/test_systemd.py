@@ -30,6 +30,7 @@ ARCLYD = [sys.executable, "-m", "arclyd"]
 SERVICES = {
     "arclyd.service": "serve $ARCLYD_OPTIONS",
     "arclyd-record@.service": "record $ARCLYD_RECORD_OPTIONS %I",
+    "arclyd-rtmp.service": "listen rtmp $ARCLYD_RTMP_OPTIONS",
 }
 ARCLYCTL = [sys.executable, "-m", "arclyctl"]
 

@@ -35,10 +35,12 @@ from arclyd.control.messages import (
 )
 from arclyd.control.reports import Event
 from arclyd.daemon import config
-from arclyd.errors import ArclydError, ConfigError, InvalidKey, MediaError, ProtocolError
+from arclyd.errors import ArclydError, ConfigError, InvalidKey, MediaError, ProtocolError, WireError
+from arclyd.ingest.rtmp.intake import Intake
 from arclyd.media.codecs import CodecId, aac, annexb, av1, h264, h265, opus
 from arclyd.media.codecs.describe import describe_config
-from tests.fuzz import shapes
+from arclyd.protocols.rtmp.server import ServerSession
+from tests.fuzz import rtmp, shapes
 from tests.fuzz.source import Source
 
 if TYPE_CHECKING:
@@ -234,11 +236,29 @@ _PARSERS: Final[tuple[Callable[[bytes], object], ...]] = (
     lambda data: describe_config(tuple(CodecId)[data[0] % len(CodecId)], data[1:]) if data else None,
 )
 
+
+def rtmp_encoder(data: bytes) -> int:
+    """An RTMP connection: only `WireError` ends it, and nothing is kept beyond the limits."""
+    source = Source(data)
+    cut, count = source.integer(), 0
+    server, intake = ServerSession(rtmp.LIMITS), Intake()
+    list(server.receive(b"\x03" + bytes(1536) + bytes(1536)))
+    for message in rtmp.encoder(source):
+        try:
+            for piece in _pieces(message, cut):
+                count += rtmp.session(server, intake, piece)
+        except WireError as error:
+            _has_a_sentence(error)
+            return count + 1
+    return max(1, count)
+
+
 TARGETS: Final[dict[str, Callable[[bytes], int]]] = {
     "to_daemon": to_daemon,
     "from_daemon": from_daemon,
     "config_file": config_file,
     "key": key,
     "media": media,
+    "rtmp_encoder": rtmp_encoder,
 }
 """Every target by its name, which is also its corpus's folder; it returns how much it was fed: messages, files …"""

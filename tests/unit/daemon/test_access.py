@@ -91,7 +91,7 @@ def test_the_configuration_says_who(tmp_path: Path) -> None:
     file.write_bytes(b"short")
     with pytest.raises(ConfigError, match=r"5 bytes.*live\.publish\.token_secret_file"):
         parse(f'[apps.live.publish]\ntoken_secret_file = "{file}"')
-    with pytest.raises(ConfigError, match=r"No such file"):
+    with pytest.raises(ConfigError, match=r"is no file"):
         parse(f'[apps.live.publish]\ntoken_secret_file = "{file}x"')
 
 
