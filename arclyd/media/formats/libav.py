@@ -48,6 +48,11 @@ def open_ts_segment(sink: Sink, tracks: Sequence[Track]) -> LibavOutput:
     return LibavOutput(sink, "mpegts", tracks, seekable=False, options=SEGMENT)
 
 
+def open_ts_piece(sink: Sink, tracks: Sequence[Track]) -> LibavOutput:
+    """The same for pieces that are made one stream of by `ts_joined`."""
+    return LibavOutput(sink, "mpegts", tracks, seekable=False, options={"mpegts_copyts": "1"})
+
+
 def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
     """MPEG-TS: FFmpeg puts parameter sets and ADTS headers where they belong."""
     return LibavOutput(sink, "mpegts", tracks, seekable=seekable)

@@ -16,7 +16,7 @@ from arclyd.packagers.hls.media_playlist import Report, Style, last_part, media_
 from arclyd.packagers.hls.multivariant import multivariant
 from arclyd.packagers.hls.transport import transport_segment, transportable
 from arclyd.packagers.http import answers, tokens
-from arclyd.packagers.http.endless import endless
+from arclyd.packagers.http.endless import Endless
 from arclyd.packagers.http.snapshot import Snapshots
 from arclyd.packagers.roster import whole
 from arclyd.packagers.variant import Variant
@@ -58,6 +58,7 @@ class Plane:
         self._texts: dict[tuple[str, ...], tuple[object, answers.Text]] = {}
         self._transports: dict[tuple[str, int], bytes] = {}
         self._snapshots = Snapshots()
+        self._watched = Endless()
         self._fixed: dict[str, Handler] = {
             names.MULTIVARIANT: self._multivariant,
             names.TRANSPORT_MULTIVARIANT: self._multivariant,
@@ -193,6 +194,8 @@ class Plane:
 
     @staticmethod
     async def _wait(channel: Channel, condition: Callable[[], bool]) -> None:
+        if condition():
+            return
         seconds = PATIENCE * float(channel.window.target or channel.settings.cutting.segment)
         try:
             async with asyncio.timeout(seconds):
@@ -208,10 +211,10 @@ class Plane:
             found = window.lane_named(init)
             if found is None:
                 raise web.HTTPNotFound
-            return answers.media(request, [found.init], answers.MP4 if found.is_video else answers.SOUND_MP4)
+            return await answers.media(request, [found.init], answers.MP4 if found.is_video else answers.SOUND_MP4)
         self._viewers.seen(channel.key, _viewer(request))
         if (transport := names.read_transport(file)) is not None:
-            return self._transport(request, channel, *transport)
+            return await self._transport(request, channel, *transport)
         named = names.read_media(file)
         if named is None or named.id != window.id:
             raise web.HTTPNotFound
@@ -227,9 +230,9 @@ class Plane:
         pieces = [chunk.data for index, chunk in segment.part_chunks(named.lane) if part in {None, index}]
         if not pieces:
             raise web.HTTPNotFound
-        return answers.media(request, pieces, content_type)
+        return await answers.media(request, pieces, content_type)
 
-    def _transport(self, request: web.Request, channel: Channel, life: str, number: int) -> web.StreamResponse:
+    async def _transport(self, request: web.Request, channel: Channel, life: str, number: int) -> web.StreamResponse:
         segment = channel.window.segment(number)
         if life != channel.window.id or segment is None or not segment.complete:
             raise web.HTTPNotFound
@@ -239,7 +242,7 @@ class Plane:
         self._transports[life, number] = made
         if len(self._transports) > MOST_TRANSPORTS:
             del self._transports[next(iter(self._transports))]
-        return answers.media(request, [made], answers.TS)
+        return await answers.media(request, [made], answers.TS)
 
     async def _endless(self, request: web.Request, channel: Channel) -> web.StreamResponse:
         name = request.match_info["file"].partition(".")[2]
@@ -249,7 +252,7 @@ class Plane:
             return response
         with self._viewers.connected(channel.key):
             try:
-                async for data in endless(channel, name):
+                async for data in self._watched.watch(channel, name):
                     if not response.prepared:
                         await response.prepare(request)
                     await response.write(data)
@@ -270,7 +273,7 @@ class Plane:
             raise web.HTTPNotFound(text=str(error)) from error
         if picture is None:
             raise web.HTTPNotFound
-        return answers.media(request, [picture], answers.JPEG, "max-age=1")
+        return await answers.media(request, [picture], answers.JPEG, "max-age=1")
 
 
 async def _growing(
