@@ -58,6 +58,7 @@ soak: $(VENV)/.run $(VENV)/.test ## streams, readers and deaths at random for MI
 
 clean: ## remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info arclyd/ring/*.so benchmarks/harness/*.so benchmarks/out
+	rm -rf tests/web/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find arclyd arclyctl benchmarks tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -77,7 +78,7 @@ $(VENV)/.run: pyproject.toml $(NATIVE) | $(VENV)/.base
 	@$(PIP) install --no-build-isolation --editable '.[all]'
 	@touch $@
 
-$(VENV)/.test: pyproject.toml | $(VENV)/.run
+$(VENV)/.test: pyproject.toml tests/web/package-lock.json | $(VENV)/.run
 	@sh .ci/tools test $(PYTHON)
 	$(STEP) 'test tools (pip)'
 	@$(PIP) install --no-build-isolation --editable '.[test]'

@@ -34,6 +34,7 @@ VERBS: Final = (
     Verb("play", "arclyctl.commands.play:play", "Watch a stream in mpv, ffplay or another player."),
     Verb("kick", "arclyctl.commands.kick:kick", "End one subscriber of a stream, or its publisher (0)."),
     Verb("end", "arclyctl.commands.end:end", "End a stream for everybody."),
+    Verb("token", "arclyctl.commands.token:token", "Make a token that lets who has it play or publish a stream."),
     Verb("doctor", "arclyctl.commands.doctor:doctor", "Look for what is wrong on this machine, with the remedy."),
     Verb("version", "arclyctl.commands.version:version", "Show the versions of this command and of the daemon."),
     Verb("completion", "arclyctl.commands.completion:completion", "Print the shell completion script."),

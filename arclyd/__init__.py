@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         SubscriberNotFound,
         Unauthorized,
         UnknownCodec,
+        WireError,
     )
     from arclyd.media.codecs import CodecId
     from arclyd.media.track import Track
@@ -118,6 +119,7 @@ __all__ = [
     "Track",
     "Unauthorized",
     "UnknownCodec",
+    "WireError",
     "__version__",
     "connect",
 ]

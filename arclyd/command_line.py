@@ -22,7 +22,8 @@ import click
 from click.shell_completion import CompletionItem
 
 import arclyd
-from arclyd.errors import ArclydError, to_wire
+from arclyd.error_maps import to_wire
+from arclyd.errors import ArclydError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,22 +28,19 @@
     ├── PublisherClosed        publishing on a publisher that is closed
     │   └── PublisherReplaced  … because another one took the key over
     ├── EndOfStream            no more frames will come; ``reason`` says why
-    └── MediaError             bytes that are not what their codec says
-        └── UnknownCodec
+    ├── MediaError             bytes that are not what their codec says
+    │   └── UnknownCodec
+    └── WireError              the other side of a media connection broke its protocol, or refused
 
 A constructor takes the facts as keyword-able arguments and keeps them as
 attributes of the same names; ``str()`` makes the sentence. ``code`` is the
 stable word that travels on the control socket, ``exit_code`` what a command
-exits with. `to_wire` and `from_wire` carry an error from one process to another.
+exits with. `arclyd.error_maps` carries an error from one process to another.
 """
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import ClassVar
 
 __all__ = [
     "AlreadyPublishing",
@@ -74,8 +71,7 @@ __all__ = [
     "SubscriberNotFound",
     "Unauthorized",
     "UnknownCodec",
-    "from_wire",
-    "to_wire",
+    "WireError",
 ]
 
 
@@ -476,23 +472,16 @@ class UnknownCodec(MediaError):
         self.codec = codec
 
 
-def _leaves(cls: type[ArclydError]) -> list[type[ArclydError]]:
-    return [cls, *(leaf for sub in cls.__subclasses__() for leaf in _leaves(sub))]
+class WireError(ArclydError):
+    """The other side of a media connection broke its protocol, or would not do what it was asked for."""
 
+    code = "wire_error"
+    exit_code = 19
 
-def to_wire(error: ArclydError) -> dict[str, object]:
-    """The error as a map that `from_wire` turns back: ``{"code", "message", "facts"}``."""
-    names = inspect.signature(type(error)).parameters if type(error) is not ArclydError else ()
-    facts = {name: getattr(error, name) for name in names if hasattr(error, name)}
-    return {"code": error.code, "message": str(error), "facts": facts}
+    def __init__(self, protocol: str, problem: str) -> None:
+        super().__init__(protocol, problem)
+        self.protocol = protocol
+        self.problem = problem
 
-
-def from_wire(code: str, message: str, facts: Mapping[str, object]) -> ArclydError:
-    """The error a peer sent. An unknown code or ill-fitting facts give a plain `ArclydError`."""
-    for cls in _leaves(ArclydError):
-        if cls.__dict__.get("code") == code and cls is not ArclydError:
-            try:
-                return cls(**facts)
-            except TypeError:
-                break
-    return ArclydError(message)
+    def __str__(self) -> str:
+        return f"{self.protocol}: {self.problem}"

@@ -48,6 +48,8 @@ class AsyncControl:
     gop_index = awaited(commands.gop_index)
     subscribers = awaited(commands.subscribers)
     request_keyframe = awaited(commands.request_keyframe)
+    admit = awaited(commands.admit)
+    tell_connection = awaited(commands.tell_connection)
     kick = awaited(commands.kick)
     end = awaited(commands.end)
     health = awaited(commands.health)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 from arclyd.control.keys import parse_key
 from arclyd.control.messages import (
+    Admit,
     AppList,
     End,
     GetGopIndex,
@@ -32,12 +33,13 @@ from arclyd.control.messages import (
     SetMetadata,
     StreamList,
     SubscriberList,
+    TellConnection,
 )
 from arclyd.control.reports import AppInfo, GopEntry, Health, Metadata, Qos, StreamInfo, SubscriberInfo, Version
 from arclyd.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,6 +133,20 @@ def subscribers(key: str | None = None) -> Question[tuple[SubscriberInfo, ...]]:
 def request_keyframe(key: str) -> Question[None]:
     """Ask the stream's publisher for a keyframe. Raises `StreamNotFound`."""
     return _done(RequestKeyframe(_valid(key)))
+
+
+def admit(key: str, action: str, *, address: str, protocol: str, shown: Mapping[str, str]) -> Question[None]:
+    """Ask for a gateway's client whether it may "publish" or "play" a stream, by what it has shown.
+
+    ``address``: its host:port. ``shown``: what its protocol carried, of ``user`` and ``pass``, ``secret``, ``token``.
+    Raises `Unauthorized` (the audit log says why), `AlreadyPublishing`, `StreamNotFound`.
+    """
+    return _done(Admit(_valid(key), action, address, protocol, dict(shown)))
+
+
+def tell_connection(what: str, *, address: str, protocol: str, subject: str = "", reason: str = "") -> Question[None]:
+    """Tell of a gateway's connection, for the events: "connected", or "disconnected" and why."""
+    return _done(TellConnection(what, address, protocol, subject, reason))
 
 
 def kick(key: str, id: int) -> Question[None]:

@@ -57,6 +57,8 @@ class Control:
     gop_index = blocking(commands.gop_index)
     subscribers = blocking(commands.subscribers)
     request_keyframe = blocking(commands.request_keyframe)
+    admit = blocking(commands.admit)
+    tell_connection = blocking(commands.tell_connection)
     kick = blocking(commands.kick)
     end = blocking(commands.end)
     health = blocking(commands.health)

@@ -153,6 +153,10 @@ class Publisher:
         """End the stream: readers get what is there, then `EndOfStream` ("ended"). Idempotent."""
         self._claim.end()
 
+    def interrupt(self) -> None:
+        """Let go as a killed publisher would: the stream waits for the next one for the grace time. Idempotent."""
+        self._claim.drop()
+
     def close(self) -> None:
         """As `end`."""
         self.end()

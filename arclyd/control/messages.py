@@ -275,6 +275,36 @@ class GetEvents(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class Admit(Request):
+    """May the client of a gateway publish or play? ``shown``: the credentials that came over the gateway's protocol.
+
+    ``address`` is the client's, host:port; empty for one that is a local process.
+    """
+
+    op: ClassVar[str] = "admit"
+    key: str
+    action: str
+    address: str
+    protocol: str
+    shown: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TellConnection(Request):
+    """A gateway's word on one of its connections, for the events: it came ("connected") or is gone ("disconnected").
+
+    ``subject`` is what it publishes or plays, empty if nothing; ``reason`` why it is gone.
+    """
+
+    op: ClassVar[str] = "tell_connection"
+    what: str
+    address: str
+    protocol: str
+    subject: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Kick(Request):
     """End one subscriber of a stream; 0 is its publisher."""
 
@@ -329,6 +359,8 @@ REQUESTS: dict[str, type[Request]] = {
         GetGopIndex,
         ListSubscribers,
         GetEvents,
+        Admit,
+        TellConnection,
         Kick,
         End,
         ListApps,

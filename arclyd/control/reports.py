@@ -200,7 +200,7 @@ class Event:
 
     Kinds: publish_started, publish_ended, publish_interrupted, publish_resumed, publish_replaced, joined, left,
     gap, evicted, kicked, reaped, gop_not_joinable, keyframe_requested, metadata, activity_started,
-    activity_ended, refused, adopted, removed, left_alone.
+    activity_ended, refused, connected, disconnected, adopted, removed, left_alone.
     """
 
     seq: int

@@ -17,7 +17,8 @@ import msgspec
 
 from arclyd.control.messages import REQUESTS, Order, Request
 from arclyd.control.reports import Event
-from arclyd.errors import ArclydError, ProtocolError, from_wire, to_wire
+from arclyd.error_maps import from_wire, to_wire
+from arclyd.errors import ArclydError, ProtocolError
 
 MAX_REQUEST: Final = 1 << 20
 """Longest message to the daemon, in bytes."""

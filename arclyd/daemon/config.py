@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from arclyd.control.keys import check_part
+from arclyd.control.tokens import MIN_SECRET
+from arclyd.daemon.access import Access, Open
 from arclyd.errors import ConfigError, InvalidKey
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 Frames = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - 1)]
 OnTaken = Literal["reject", "replace"]
+Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 ANY_APP: Final = "*"
 MAX_RING: Final = 1 << 38
@@ -52,6 +55,8 @@ class AppConfig:
     on_taken: OnTaken = "reject"
     crc: bool = False
     hardened: bool = False
+    publish: Access | None = None
+    play: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,13 @@ class _Server(msgspec.Struct, forbid_unknown_fields=True):
     audit: Annotated[str, msgspec.Meta(pattern="^/[^\x00]*$")] | None = None
 
 
+class _Access(msgspec.Struct, forbid_unknown_fields=True):
+    open: Open | None = None
+    users: dict[str, Secret] = {}
+    secret: Secret | None = None
+    token_secret_file: Annotated[str, msgspec.Meta(pattern="^/[^\x00]*$")] | None = None
+
+
 class _App(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     ring_bytes: int | str | None = None
     slots: Annotated[int, msgspec.Meta(ge=2, le=1 << 22)] | None = None
@@ -94,6 +106,8 @@ class _App(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     on_taken: OnTaken | None = None
     crc: bool | None = None
     hardened: bool | None = None
+    publish: _Access | None = None
+    play: _Access | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -185,7 +199,25 @@ def _app(said: _App, base: AppConfig, name: str, file: str) -> AppConfig:
     ring = _ring_bytes(said, path, file)
     if ring is not None:
         changes["ring_bytes"] = ring
+    for action in ("publish", "play"):
+        if (access := getattr(said, action)) is not None:
+            changes[action] = _access(access, f"{path}.{action}", file)
     return dataclasses.replace(base, **changes)
+
+
+def _access(said: _Access, path: str, file: str) -> Access:
+    """What the section says, with its secret read; unless told otherwise nobody is let in without credentials."""
+    token_secret = None
+    if said.token_secret_file is not None:
+        place = f"{path}.token_secret_file"
+        try:
+            token_secret = Path(said.token_secret_file).read_bytes().strip()
+        except OSError as error:
+            raise ConfigError(place, f"{said.token_secret_file}: {error.strerror}", file) from None
+        if len(token_secret) < MIN_SECRET:
+            raise ConfigError(place, f"a secret of {len(token_secret)} bytes, at least {MIN_SECRET} are needed", file)
+    credentials = bool(said.users or said.secret or token_secret)
+    return Access(said.open or ("none" if credentials else "loopback"), dict(said.users), said.secret, token_secret)
 
 
 def _ring_bytes(said: _App, path: str, file: str) -> int | None:

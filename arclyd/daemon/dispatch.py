@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from arclyd.control import messages as m
 from arclyd.control.keys import parse_key
-from arclyd.daemon import gop_index, health, views
+from arclyd.daemon import access, gop_index, health, views
 from arclyd.daemon.attachments import Attachments
 from arclyd.daemon.claims import Claims
-from arclyd.daemon.stream import Granted, Now, Party
-from arclyd.errors import ArclydError, RequestRefused
+from arclyd.daemon.stream import Granted, Now, Party, Phase
+from arclyd.errors import AlreadyPublishing, ArclydError, RequestRefused, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,8 @@ class Dispatcher:
         except ArclydError as error:
             if action in ("publish", "steer") or error.code == "unauthorized":
                 self._note_refusal(caller.party, request, subject, error, now)
+            if isinstance(request, m.Admit) and isinstance(error, Unauthorized):
+                raise Unauthorized(error.action, error.subject) from None  # why is for the log alone
             raise
 
     def settled(self, now: Now) -> Iterator[tuple[int, int, Result | ArclydError]]:
@@ -102,7 +104,11 @@ class Dispatcher:
         self.streams.disconnect(caller.party.conn, now)
 
     def _note_refusal(self, party: Party, request: m.Request, subject: str, error: ArclydError, now: Now) -> None:
-        facts = {"request": request.op, "code": error.code, "pid": party.peer.pid, "uid": party.peer.uid}
+        facts: dict[str, object] = {"request": request.op, "code": error.code}
+        facts |= {"pid": party.peer.pid, "uid": party.peer.uid}
+        if isinstance(request, m.Admit):
+            facts |= {"action": request.action[:16], "address": request.address[:64], "protocol": request.protocol[:16]}
+            facts["reason"] = getattr(error, "problem", "")
         self.streams.events.append(now.ms, "refused", subject[:200], **facts)
 
     # -------------------------------------------------------------- publish
@@ -135,6 +141,34 @@ class Dispatcher:
 
     def _request_keyframe(self, caller: Caller, _token: int, request: m.RequestKeyframe, now: Now) -> Result:
         self.attachments.request_keyframe(request.key, caller.party, now)
+        return Result(m.Ok())
+
+    # ------------------------------------------------------------- gateways
+
+    def _admit(self, _caller: Caller, _token: int, request: m.Admit, now: Now) -> Result:
+        if request.action not in access.ACTIONS:
+            raise RequestRefused(f"an action is one of {', '.join(access.ACTIONS)}, not {request.action[:64]!r}")
+        app_name, _ = parse_key(request.key)
+        app = self.streams.config.app(app_name)
+        rule = (app.publish if request.action == "publish" else app.play) or access.Access()
+        problem = rule.problem(request.key, request.address, request.shown, now.ms / 1000)
+        if problem:
+            raise Unauthorized(request.action, request.key, problem)
+        if request.action == "play":
+            self.streams.get(request.key)
+        elif (stream := self.streams.find(request.key)) is not None and app.on_taken == "reject":
+            self.streams.look(stream, now)
+            if self.streams.find(request.key) is stream and stream.phase is not Phase.INTERRUPTED:
+                raise AlreadyPublishing(request.key, stream.publisher_pid)
+        return Result(m.Ok())
+
+    def _tell_connection(self, caller: Caller, _token: int, request: m.TellConnection, now: Now) -> Result:
+        if request.what not in ("connected", "disconnected"):
+            raise RequestRefused(f"a connection is connected or disconnected, not {request.what[:64]!r}")
+        facts = {"address": request.address[:64], "protocol": request.protocol[:16], "pid": caller.party.peer.pid}
+        if request.what == "disconnected":
+            facts["reason"] = request.reason[:200]
+        self.streams.events.append(now.ms, request.what, request.subject[:200], **facts)
         return Result(m.Ok())
 
     # ----------------------------------------------------------------- look
@@ -197,6 +231,8 @@ class Dispatcher:
         (m.Publish, _publish),
         (m.Publishing, _publishing),
         (m.EndPublish, _end_publish),
+        (m.Admit, _admit),
+        (m.TellConnection, _tell_connection),
     )
     _PLAY: Final = (
         (m.Subscribe, _subscribe),

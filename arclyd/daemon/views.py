@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from arclyd.control.reports import AppInfo, Metadata, PublisherInfo, Qos, StreamInfo, SubscriberInfo, TrackQos
 from arclyd.daemon import metadata, subscribers
+from arclyd.daemon.access import Access
 from arclyd.daemon.claims import KINDS
 from arclyd.daemon.stream import ACTIVITIES, SECOND, Phase
 from arclyd.errors import RegionError
@@ -16,6 +17,7 @@ from arclyd.media.codecs.ids import CodecId
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from arclyd.daemon.config import AppConfig
     from arclyd.daemon.stream import Now, Publisher, Stream
     from arclyd.daemon.streams import Streams
     from arclyd.ring._ring import Counters, GopInfo, TrackInfo
@@ -120,8 +122,14 @@ def app_infos(streams: Streams) -> Iterator[AppInfo]:
             publishers=sum(stream.phase is not Phase.INTERRUPTED for stream in mine),
             subscribers=sum(streams.subscriber_count(stream) for stream in mine),
             region_bytes=sum(stream.handle.size for stream in mine),
-            settings=dataclasses.asdict(config.app(name)),
+            settings=_settings(config.app(name)),
         )
+
+
+def _settings(app: AppConfig) -> dict[str, object]:
+    """An application's settings, without its secrets."""
+    plain = {field.name: getattr(app, field.name) for field in dataclasses.fields(app)}
+    return {**plain, "publish": (app.publish or Access()).summary, "play": (app.play or Access()).summary}
 
 
 def _publisher(publisher: Publisher | None) -> PublisherInfo | None:

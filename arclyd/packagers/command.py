@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib
 import logging
-import signal
-import ssl
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,11 +23,10 @@ from arclyd.packagers.http.server import Front, serving
 from arclyd.packagers.http.viewers import Viewers
 from arclyd.packagers.roster import Roster, Wanted
 from arclyd.packagers.segmenter import Cutting
+from arclyd.serving import address, loop_factory, stopped, tell_address, tls_context, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
-
-    Work = Callable[[], Coroutine[None, None, None]]
+    from arclyd.serving import Work
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -46,14 +41,6 @@ class _Job:
     socket: str | None
     front: Front | None
     directory: Path | None
-
-
-def address(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[str | None, int]:
-    """Host and port of ``HOST:PORT``, ``:PORT`` or ``[V6]:PORT``; no host: all addresses."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise click.BadParameter(f"{text!r} is no HOST:PORT")
-    return host.strip("[]") or None, int(port)
 
 
 def naming(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -144,7 +131,7 @@ def package(
     logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="arclyd: %(message)s")
     cutting = Cutting(Fraction(str(segment)), Fraction(str(part)))
     limits = Limits(connections=max_connections, per_address=max_per_address)
-    front = Front(*bind, tls=_tls(tls_cert, tls_key), secret=_secret(token_secret), limits=limits)
+    front = Front(*bind, tls=tls_context(tls_cert, tls_key), secret=_secret(token_secret), limits=limits)
     job = _Job(
         kind,
         _wanted(keys, apps, named),
@@ -153,17 +140,8 @@ def package(
         front if serve else None,
         directory,
     )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(job))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop of uvloop where that is installed: it answers faster."""
-    try:
-        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    except ModuleNotFoundError:
-        return None
-    return factory
 
 
 def _wanted(keys: tuple[str, ...], apps: tuple[str, ...], named: dict[str, str]) -> Wanted:
@@ -172,17 +150,6 @@ def _wanted(keys: tuple[str, ...], apps: tuple[str, ...], named: dict[str, str])
     for app in apps:
         check_part(app, "application", app)
     return Wanted(frozenset(keys), frozenset(apps), named)
-
-
-def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key)
-    except ssl.SSLError as error:
-        raise click.BadParameter(f"{certificate}: {error.reason or error}", param_hint="--tls-cert") from error
-    return context
 
 
 def _secret(path: Path | None) -> bytes | None:
@@ -200,42 +167,13 @@ async def _run(job: _Job) -> None:
     work: list[Work] = [roster.run]
     if job.directory is not None:
         work.append(Directory(job.directory, roster, job.kind).run)
-    with _stopped() as stop:
+    with stopped() as stop:
         if job.front is None:
-            await _until(stop, work)
+            await until(stop, work)
             return
         gauge = Gauge(roster, viewers)
         work.append(gauge.run)
         routes = [*Page(roster, gauge, job.front.secret).routes(), *Plane(roster, viewers, time.time_ns).routes()]
         async with serving(routes, job.front) as (host, port):
-            shown = f"[{host}]" if ":" in host else host
-            click.echo(f"arclyd: serving on http{'s' if job.front.tls else ''}://{shown}:{port}", err=True)
-            await _until(stop, work)
-
-
-async def _until(stop: asyncio.Event, work: list[Work]) -> None:
-    """Do ``work``, which has no end, until ``stop``; what fails ends it all."""
-    tasks = [asyncio.create_task(each()) for each in work]
-    waiting = asyncio.create_task(stop.wait())
-    try:
-        done, _ = await asyncio.wait({*tasks, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (waiting, *tasks):
-            task.cancel()
-        await asyncio.gather(waiting, *tasks, return_exceptions=True)
-
-
-@contextlib.contextmanager
-def _stopped() -> Iterator[asyncio.Event]:
-    """Set by SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+            tell_address(f"http{'s' if job.front.tls else ''}", host, port)
+            await until(stop, work)

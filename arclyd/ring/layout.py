@@ -183,7 +183,16 @@ HOT: Final = Struct(
     ),
 )
 
-WAKE: Final = Struct("wake", 128, (Field(0, "u32", "word"), Field(4, "u8[124]", "reserved")))
+WAKE: Final = Struct(
+    "wake",
+    128,
+    (
+        Field(0, "u32", "word"),
+        Field(4, "u8[4]", "reserved"),
+        Field(8, "u64", "brisk_until_ns"),
+        Field(16, "u8[112]", "reserved2"),
+    ),
+)
 
 DAEMON: Final = Struct(
     "daemon",

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define LONGEST_NS UINT64_C(2000000) /* of one sleep: a wake-up that was missed costs no more */
-#define HELLO_NS UINT64_C(1000000)
+#define HELLO_NS UINT64_C(5000000) /* eight such frames fill the smallest ring: a subscriber has as long for each */
 
 static uint64_t clock_ns(clockid_t clock) {
     struct timespec now;

@@ -1,7 +1,7 @@
 """pyzmq: PUB and SUB over ipc.
 
-High-water marks above the window, so that nothing is dropped. Option ``copy``: no, to hand messages over without
-libzmq's copy (``copy=False``), which its documentation recommends for large ones; both ways are measured.
+No high-water marks: the window bounds what waits, and libzmq drops nothing. Option ``copy``: no, to hand messages over
+without libzmq's copy (``copy=False``), which its documentation recommends for large ones; both ways are measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def copies(job: Job) -> bool:
 def publish(endpoint: str, job: Job, gate: Gate) -> None:
     """Send each frame, as a message of its own memory."""
     with zmq.Context() as context, context.socket(zmq.PUB) as sock:
-        sock.set_hwm(4 * job.window)
+        sock.set_hwm(0)
         sock.bind(endpoint)
         send = sock.send
         if copies(job):
@@ -52,7 +52,7 @@ def subscribe(endpoint: str, job: Job, index: int, check: Check) -> None:
     """Receive into bytes, or as libzmq's own memory."""
     del index
     with zmq.Context() as context, context.socket(zmq.SUB) as sock:
-        sock.set_hwm(4 * job.window)
+        sock.set_hwm(0)
         sock.setsockopt(zmq.SUBSCRIBE, b"")
         sock.connect(endpoint)
         check.attached()

@@ -18,7 +18,7 @@ import m3u8
 import pytest
 
 import arclyd
-from arclyd.packagers.http import tokens
+from arclyd.control import tokens
 from tests.e2e.packager import (
     KEY,
     PACKAGE,

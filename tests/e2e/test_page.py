@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arclyd.packagers.http import tokens
+from arclyd.control import tokens
 from arclyd.packagers.http.page import ASSETS
 from tests.e2e.packager import KEY, TRACK, Packager, publish, publishing
 from tests.packaging import make_clip, read_clip

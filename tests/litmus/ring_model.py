@@ -33,7 +33,8 @@ JOIN_POINT: Steps = (
     "publish_u64 hot.gop_head",
 )
 WAKE: Steps = ("bump_u32 wake.word", "clock_fence", "now")
-HEAD: Steps = ("publish_u64 hot.head", *WAKE)
+PROMISE: Steps = ("store wake.brisk_until_ns",)
+HEAD: Steps = ("publish_u64 hot.head", *PROMISE, *WAKE)
 COMMIT: Steps = SLOT + JOIN_POINT + HEAD
 PUBLISH: Steps = RESERVE + COPY + COMMIT
 STORE_CONFIG: Steps = (
@@ -50,7 +51,7 @@ SETTLE_TRACK: Steps = ("store track.word", "announce_fence", "store track.kind",
 END: Steps = ("publish_u32 hot.state", "bump_u32 wake.word")
 
 # The reader. "copy" is what the caller does with the view, "compare" what the kernel does before it lets it sleep.
-SLEEP: Steps = ("acquire_u64 hot.head", "now", "clock_fence", "compare wake.word")
+SLEEP: Steps = ("load wake.brisk_until_ns", "now", "clock_fence", "compare wake.word")
 LOOK: Steps = ("acquire_u64 slot.word",)
 LOOK_AGAIN: Steps = ("acquire_u64 hot.head", "acquire_u64 slot.word")
 TAKE: Steps = ("load slot.fields", "check_fence", "load slot.word", "load hot.reserved_pos")
@@ -112,6 +113,7 @@ def writer_op(step: str, number: int, slots: int) -> Op:
         "publish_u64 hot.config_head": store("config_head", number + 1, REL),
         "publish_u64 hot.head": store("head", number + 1, REL),
         "store hot.head": store("head", number + 1),
+        "store wake.brisk_until_ns": store("brisk", number + 1),
         "bump_u32 wake.word": fetch_add("wake", 1, REL),
         "clock_fence": FULL_FENCE,
         "now": fetch_add("clock", 1, register=f"clock of frame {number}"),
@@ -131,6 +133,7 @@ def reader_op(step: str, count: int) -> Op:
         "record.word": "record",
         "track.word": "track",
         "wake.word": "wake",
+        "wake.brisk_until_ns": "brisk",
     }.get(name, name.removeprefix("hot."))
     if verb == "check_fence":
         return fence(ACQ)
@@ -279,6 +282,13 @@ PROGRAMS = (
         lambda r: r["clock"] < r["clock of frame 0"] and r["wake/0"] == 0,
     ),
     Program(
+        "who sampled a frame sees what was promised before it",
+        (PROMISE + WAKE[:1], WAKE[:1]),
+        ("acquire_u32 wake.word", "load wake.brisk_until_ns"),
+        lambda r: r["wake/0"] > 0 and r["brisk/0"] == 0,
+        lambda r: r["wake/0"] == 1 and r["brisk/0"] == 1,
+    ),
+    Program(
         "the end shows the last frame",
         (PUBLISH, PUBLISH + END),
         ("acquire_u32 hot.state", "acquire_u64 slot.word"),
@@ -371,6 +381,10 @@ MUTANTS: Mapping[str, tuple[Callable[[Program], Program], Sequence[Program]]] = 
     "clock before the bump": (
         lambda program: replace(program, writer=(("now", "clock_fence", "bump_u32 wake.word"),)),
         _named(["who sleeps later than the writer looked at the clock finds the word changed"]),
+    ),
+    "promised after the bump": (
+        lambda program: replace(program, writer=(WAKE[:1] + PROMISE, WAKE[:1])),
+        _named(["who sampled a frame sees what was promised before it"]),
     ),
     "wake before the slot word": (
         writing(RESERVE, COPY, ("bump_u32 wake.word",), SLOT, JOIN_POINT),

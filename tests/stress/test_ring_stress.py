@@ -114,9 +114,9 @@ def test_a_million_frames_and_none_is_corrupt(act: Callable[..., Actor], make_re
     told = [reader.result() for reader in readers]
     assert published == frames
     assert [each["received"] + each["missed"] for each in told] == [frames] * len(ways)
-    # Much was read, and readers were overtaken, between frames and within them: else this would prove nothing.
-    assert sum(each["received"] for each in told) > 10_000 * min(SCALE, 1), told
-    assert sum(each["gaps"] for each in told) > 40, told
+    # Each read much, and the slow ones were overtaken, between frames and within them: else this would prove nothing.
+    assert all(each["received"] > 1000 * min(SCALE, 1) for each in told), told
+    assert all(each["gaps"] > 20 for each in told[2:]), told
     assert sum(each["overwritten"] for each in told) > 20, told
 
 

@@ -25,8 +25,8 @@ VIDEO_TAG: Final = 9
 SCRIPT_TAG: Final = 18
 MAX_TAG: Final = (1 << 24) - 1
 
-_SEQUENCE_START: Final = 0
-_CODED_FRAMES: Final = 1
+SEQUENCE_START: Final = 0
+CODED_FRAMES: Final = 1
 _KEY: Final = 1
 _INTER: Final = 2
 
@@ -34,8 +34,27 @@ _AVC: Final = 7
 _AAC: Final = 0xAF  # the rest of the byte is fixed for AAC (E.4.2.1)
 _SOUND_FORMATS: Final = {CodecId.MP3: 2, CodecId.G711A: 7, CodecId.G711U: 8}
 _MP3_8KHZ: Final = 14
-_ENHANCED_AUDIO: Final = 0x90
-_FOURCC: Final = {CodecId.H265: b"hvc1", CodecId.AV1: b"av01", CodecId.OPUS: b"Opus"}
+ENHANCED_AUDIO: Final = 9
+"""The sound format (E.4.2.1) that says that the rest is as Enhanced RTMP has it."""
+METADATA: Final = 4
+"""The packet type of video for what is said of the picture; of audio it is the order of channels."""
+MULTITRACK: Final = {TrackKind.VIDEO: 6, TrackKind.AUDIO: 5}
+MOD_EX: Final = 7
+"""Packet types of Enhanced RTMP v2: a wrapper for one of several tracks, and for modifiers such as nanoseconds."""
+FOURCC: Final = {
+    CodecId.H264: b"avc1",
+    CodecId.H265: b"hvc1",
+    CodecId.VVC: b"vvc1",
+    CodecId.AV1: b"av01",
+    CodecId.VP9: b"vp09",
+    CodecId.VP8: b"vp08",
+    CodecId.AAC: b"mp4a",
+    CodecId.OPUS: b"Opus",
+    CodecId.MP3: b".mp3",
+}
+REORDERED: Final = frozenset((CodecId.H264, CodecId.H265, CodecId.VVC))
+"""Codecs whose coded frames have a composition time in Enhanced RTMP, too."""
+_LEGACY: Final = frozenset((CodecId.H264, CodecId.AAC, CodecId.MP3, CodecId.G711A, CodecId.G711U))
 _DURATION_AT: Final = 9 + 4 + 11 + 13 + 5 + 2 + 8 + 1
 
 
@@ -76,36 +95,62 @@ def _name(text: bytes) -> bytes:
     return struct.pack(">H", len(text)) + text
 
 
-def sequence_header(track: Track) -> bytes:
-    """The body of the tag that carries a track's configuration; empty for a codec that has none."""
+def sequence_header(track: Track, id: int = 0) -> bytes:
+    """The body of the tag that carries a track's configuration; empty for a codec that has none.
+
+    ``id``: which of the tracks of its kind it is; others than the first are as Enhanced RTMP v2 has them.
+    """
+    if track.codec is CodecId.VP9 or not track.config:
+        return b""  # VP9's record (vpcC) says nothing that a keyframe does not
+    if id or track.codec not in _LEGACY:
+        return _enhanced_head(track, SEQUENCE_START, id, keyframe=True) + track.config
     if track.codec is CodecId.H264:
-        return bytes((_KEY << 4 | _AVC, _SEQUENCE_START, 0, 0, 0)) + track.config
-    if track.codec is CodecId.AAC:
-        return bytes((_AAC, _SEQUENCE_START)) + track.config
-    if track.codec is CodecId.OPUS:
-        return bytes((_ENHANCED_AUDIO | _SEQUENCE_START,)) + _FOURCC[track.codec] + track.config
-    if track.codec in _FOURCC:
-        return bytes((0x80 | _KEY << 4 | _SEQUENCE_START,)) + _FOURCC[track.codec] + track.config
-    return b""
+        return bytes((_KEY << 4 | _AVC, SEQUENCE_START, 0, 0, 0)) + track.config
+    return bytes((_AAC, SEQUENCE_START)) + track.config if track.codec is CodecId.AAC else b""
 
 
-def frame_body(track: Track, payload: bytes, *, composition_ms: int, keyframe: bool) -> bytes:
-    """The body of the tag of one frame; ``composition_ms`` is pts less dts."""
+def frame_body(
+    track: Track, payload: bytes, *, composition_ms: int, keyframe: bool, id: int = 0, nanoseconds: int = 0
+) -> bytes:
+    """The body of the tag of one frame; ``composition_ms`` is pts less dts, ``nanoseconds`` what is past the tag's ms.
+
+    ``id``: as for `sequence_header`.
+
+    Raises:
+        MediaError: FLV has no such codec.
+    """
+    composition = struct.pack(">i", composition_ms)[1:]
+    if id or nanoseconds or track.codec not in _LEGACY:
+        head = _enhanced_head(track, CODED_FRAMES, id, keyframe=keyframe, nanoseconds=nanoseconds)
+        return head + (composition if track.codec in REORDERED else b"") + payload
     if track.kind is TrackKind.AUDIO:
         return _audio_head(track) + payload
-    frame = (_KEY if keyframe else _INTER) << 4
-    composition = struct.pack(">i", composition_ms)[1:]
-    if track.codec is CodecId.H264:
-        return bytes((frame | _AVC, _CODED_FRAMES)) + composition + payload
-    head = bytes((0x80 | frame | _CODED_FRAMES,)) + _FOURCC[track.codec]
-    return head + (composition if track.codec is CodecId.H265 else b"") + payload
+    return bytes(((_KEY if keyframe else _INTER) << 4 | _AVC, CODED_FRAMES)) + composition + payload
+
+
+def picture_metadata(track: Track, values: bytes, id: int = 0) -> bytes:
+    """The body of the tag that says of a video track what ``values`` (AMF: colours, HDR) say; of Enhanced RTMP only."""
+    return _enhanced_head(track, METADATA, id, keyframe=True) + values
+
+
+def _enhanced_head(track: Track, packet: int, id: int, *, keyframe: bool, nanoseconds: int = 0) -> bytes:
+    """What is before a body: modifiers, the wrapper of a track that is not the first, the codec."""
+    if track.codec not in FOURCC:
+        raise MediaError("FLV", f"no {track.codec.label} in it")
+    is_video = track.kind is TrackKind.VIDEO
+    first = (0x8 | (_KEY if keyframe else _INTER)) << 4 if is_video else ENHANCED_AUDIO << 4
+    types = [MULTITRACK[track.kind], packet] if id else [packet]
+    head = bytes((first | (MOD_EX if nanoseconds else types[0]),))
+    if nanoseconds:  # of modifier type 0, TimestampOffsetNano: the size less one, three bytes, and what comes then
+        head += bytes((2,)) + struct.pack(">I", nanoseconds)[1:] + bytes((types[0],))
+    if not id:
+        return head + FOURCC[track.codec]
+    return head + bytes((packet,)) + FOURCC[track.codec] + bytes((id,))  # of multitrack type 0, OneTrack
 
 
 def _audio_head(track: Track) -> bytes:
     if track.codec is CodecId.AAC:
-        return bytes((_AAC, _CODED_FRAMES))
-    if track.codec is CodecId.OPUS:
-        return bytes((_ENHANCED_AUDIO | _CODED_FRAMES,)) + _FOURCC[track.codec]
+        return bytes((_AAC, CODED_FRAMES))
     rate = {5512: 0, 11025: 1, 22050: 2, 44100: 3}.get(track.sample_rate, 3)
     sound = _SOUND_FORMATS[track.codec]
     if sound == _SOUND_FORMATS[CodecId.MP3] and track.sample_rate == 8000:

@@ -36,7 +36,10 @@ ONE_CLOCK_NS: Final = 500_000_000
 """Renditions whose timestamps differ from the wall clock by as much as the others', or nearly, are of one encoder."""
 
 DELAY_PARTS: Final = 5
-"""Parts a low-latency player stays behind the end: one on its way, the others for the network."""
+"""Parts a low-latency player stays behind the end: one on its way, the others for the network.
+
+What it takes to see the next segment in the manifest comes on top.
+"""
 
 
 def manifest(variants: Sequence[Variant], *, low_latency: bool, query: str = "") -> str:
@@ -91,14 +94,18 @@ def _root(variants: Sequence[Variant], segments: Sequence[Segment], *, low_laten
             words["mediaPresentationDuration"] = duration(max(ends))
     if not window.ended:
         words["minimumUpdatePeriod"] = duration(min(SOON_SECONDS, target) if low_latency else target)
-        if not low_latency:
-            words["suggestedPresentationDelay"] = duration(3 * target)
+        words["suggestedPresentationDelay"] = duration(_delay(window) if low_latency else 3 * target)
     return words
+
+
+def _delay(window: Window) -> Fraction:
+    """Seconds a low-latency player stays behind the end."""
+    return DELAY_PARTS * window.cutting.longest_part + SOON_SECONDS
 
 
 def _service(root: Element, window: Window) -> None:
     """How far behind the end a player should stay (annex K)."""
-    behind = str(round(DELAY_PARTS * window.cutting.longest_part * 1000))
+    behind = str(round(_delay(window) * 1000))
     service = SubElement(root, "ServiceDescription", {"id": "0"})
     SubElement(service, "Latency", {"target": behind, "max": str(3000 * window.target), "min": behind})
     SubElement(service, "PlaybackRate", {"max": "1.04", "min": "0.96"})

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from arclyd.control import tokens
 from arclyd.control.keys import parse_key
 from arclyd.errors import InvalidKey
-from arclyd.packagers.http import answers, tokens
+from arclyd.packagers.http import answers
+from arclyd.packagers.http.admission import admits
 
 if TYPE_CHECKING:
     from arclyd.packagers.http.figures import Gauge
@@ -111,7 +113,7 @@ class Page:
             parse_key(key)
         except InvalidKey:
             raise web.HTTPNotFound from None
-        if not tokens.admits(self._secret, key, _token(request)):
+        if not admits(self._secret, key, _token(request)):
             return self._stream.answer(request, 403)
         return self._stream.answer(request, 200 if self._roster.channel(key) else 404)
 
@@ -121,9 +123,9 @@ class Page:
         shown = [
             figures
             for figures in self._gauge.figures
-            if wanted in {None, figures.key} and tokens.admits(self._secret, figures.key, token)
+            if wanted in {None, figures.key} and admits(self._secret, figures.key, token)
         ]
-        if not shown and not tokens.admits(self._secret, wanted or "", token):
+        if not shown and not admits(self._secret, wanted or "", token):
             raise web.HTTPForbidden
         if self._texts[0] is not self._gauge.figures:
             self._texts = (self._gauge.figures, {})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from arclyd.control import tokens
 from arclyd.control.keys import parse_key
 from arclyd.errors import InvalidKey, MediaError
 from arclyd.packagers import names
@@ -15,7 +16,7 @@ from arclyd.packagers.dash.mpd import CLOCK, manifest
 from arclyd.packagers.hls.media_playlist import Report, Style, last_part, media_playlist
 from arclyd.packagers.hls.multivariant import multivariant
 from arclyd.packagers.hls.transport import transport_segment, transportable
-from arclyd.packagers.http import answers, tokens
+from arclyd.packagers.http import answers
 from arclyd.packagers.http.endless import Endless
 from arclyd.packagers.http.snapshot import Snapshots
 from arclyd.packagers.roster import whole

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from arclyd.packagers.http import tokens
+from arclyd.control import tokens
+from arclyd.packagers.http.admission import admits
 from arclyd.packagers.http.guard import Guard, Limits
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _authorized(secret: bytes | None) -> Middleware:
             return web.Response(status=204)
         part = request.match_info
         token = request.query.get(tokens.PARAMETER, "")
-        if "file" in part and not tokens.admits(secret, f"{part['app']}/{part['name']}", token):
+        if "file" in part and not admits(secret, f"{part['app']}/{part['name']}", token):
             raise web.HTTPForbidden
         return await handler(request)
 

@@ -4,6 +4,7 @@ import { address } from "./feed.js";
 
 const HLS_TYPE = "application/vnd.apple.mpegurl";
 const AGAIN_MS = 2000;
+const CATCH_UP = 1.1; // times the speed, until it is as near to the live end as it should be
 const CLOCK_TRIES = 3;
 
 export class Player {
@@ -99,7 +100,12 @@ export class Player {
 
   #playByScript(Hls, lowLatency) {
     // No worker: fragmented MP4 goes to the browser as it is, and a worker would need a looser content policy.
-    const hls = new Hls({ lowLatencyMode: lowLatency, enableWorker: false, maxLiveSyncPlaybackRate: 1.1, backBufferLength: 30 });
+    const hls = new Hls({
+      lowLatencyMode: lowLatency,
+      enableWorker: false,
+      maxLiveSyncPlaybackRate: lowLatency ? CATCH_UP : 1,
+      backBufferLength: 30,
+    });
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_event, error) => {
       if (error.fatal) {

@@ -117,10 +117,12 @@ struct arcly_hot {
     uint8_t reserved[64];        /*  64   zero */
 };
 
-/* Offset 640: the futex word alone. W and D add to it, atomically. */
+/* Offset 640: the futex word, W and D add to it, atomically; and when it is that of another. */
 struct arcly_wake {
     arcly_u32 word;              /*   0 W D */
-    uint8_t reserved[124];       /*   4   zero */
+    uint8_t reserved[4];         /*   4   zero */
+    arcly_u64 brisk_until_ns;    /*   8 W monotonic: until then the word may change without waking anybody */
+    uint8_t reserved2[112];      /*  16   zero */
 };
 
 /* Offset 768: the daemon's words. */

@@ -196,7 +196,6 @@ struct arcly_meta {
     uint16_t flags; /* ARCLY_KEY | ARCLY_DISCONTINUITY | ARCLY_DROPPABLE | ARCLY_CORRUPT */
 };
 
-#define ARCLY_BRISK_FRAMES 4 /* see wait.h */
 #define ARCLY_LOOKBACK 64 /* audio frames looked through for those ahead of a keyframe */
 
 /* The writer's private state; nothing in it is shared. */
@@ -220,7 +219,9 @@ struct arcly_writer {
         int64_t ns;
     } lookback[ARCLY_LOOKBACK];
     uint32_t lookback_count;
-    uint64_t published_ns[ARCLY_BRISK_FRAMES]; /* when the last frames were: frame s at s % ARCLY_BRISK_FRAMES */
+    /* how fast frames come */
+    uint64_t last_ns, brisk_until_ns;
+    uint32_t brisk_frames;
 };
 
 /* Become the writer: finish or drop what a killed predecessor left, epoch + 1. The

@@ -14,24 +14,27 @@ static long futex(const arcly_u32 *word, int op, uint32_t value, const struct ti
     return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
-/* Whether the writer may have left out the call that wakes (P6): the last ARCLY_BRISK_FRAMES came within twice the
- * time it needs for that. Whoever finds the sample unchanged has loaded a head that covers every frame the sample does. */
+/* Whether the writer may leave out the call that wakes (P6). Much farther ahead than it ever promises means nothing; a
+ * little farther, that its processor's clock is ahead of this one's. */
 static bool brisk(const struct arcly_region *region) {
-    const uint64_t head = arcly_acquire_u64(&region->header->hot.head);
-    struct arcly_frame frame;
-    if (head - region->base_seq < ARCLY_BRISK_FRAMES || arcly_read(region, head - ARCLY_BRISK_FRAMES, &frame) != ARCLY_OK)
-        return false;
+    const uint64_t until_ns = arcly_load(region->header->wake.brisk_until_ns);
     const uint64_t now_ns = arcly_now();
     arcly_clock_fence(); /* P6: the kernel compares the word after this */
 #ifdef ARCLY_MUTANT_NO_NAP
     return false;
 #endif
-    return now_ns >= frame.publish_ns && now_ns - frame.publish_ns < 2 * ARCLY_BRISK_NS;
+    return now_ns < until_ns && until_ns - now_ns <= 2 * ARCLY_BRISK_NS;
+}
+
+/* Longer the more look: together they shall not keep the writer from its processor. */
+static int64_t nap(const struct arcly_region *region) {
+    const uint32_t readers = arcly_load(region->header->daemon.subscribers);
+    return ARCLY_NAP_NS * (int64_t)(readers < 8 ? 1 : readers < 80 ? readers / 8 : 10);
 }
 
 int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns) {
     if (timeout_ns > ARCLY_NAP_NS && brisk(region))
-        return ARCLY_NAP_NS;
+        return nap(region);
 #ifndef ARCLY_MUTANT_NO_DOZE
     const uint64_t age_ns = arcly_now() - arcly_load(region->header->hot.last_publish_ns);
     if (timeout_ns > ARCLY_DOZE_NS && age_ns < 2 * ARCLY_DOZE_NS)
@@ -72,12 +75,16 @@ static void change_word(const struct arcly_region *region) {
     ARCLY_FAULT("wake.bump");
 }
 
-void arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t before_ns) {
+static uint64_t timed_nudge(const struct arcly_region *region, uint64_t now_ns) {
+    arcly_nudge(region);
+    return arcly_now() - now_ns;
+}
+
+uint64_t arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t promised_ns) {
     change_word(region);
     arcly_clock_fence(); /* P6 */
     const uint64_t now_ns = arcly_now();
-    if (now_ns < before_ns || now_ns - before_ns >= ARCLY_BRISK_NS)
-        arcly_nudge(region);
+    return now_ns + ARCLY_SKEW_NS < promised_ns ? 0 : timed_nudge(region, now_ns);
 }
 
 void arcly_wake(const struct arcly_region *region) {

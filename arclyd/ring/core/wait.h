@@ -15,22 +15,30 @@ static inline uint32_t arcly_wake_sample(const struct arcly_region *region) {
 }
 
 /* While frames come fast, the call that wakes costs the writer more than the frame, and finds nobody asleep or
- * everybody about to be woken by the next. So the writer leaves it out for frame k when less than ARCLY_BRISK_NS
- * passed between frame k - ARCLY_BRISK_FRAMES and a look at the clock *after* it changed the word (P6); and a reader
- * that sees as many frames within twice that time sleeps for ARCLY_NAP_NS at most, then looks again. Whoever sleeps
- * for longer found the last frames older than that, so every change of the word it can sleep through wakes it: the
- * argument stands in shm_layout.md, section 11. Four frames in 50 us are 80,000 a second: media never come so fast but in
- * a burst, of which the first frames wake.
+ * everybody about to be woken by the next. So the writer promises, in brisk_until_ns, that frames come fast for the next
+ * ARCLY_BRISK_NS; whoever wants to sleep before that time is over naps for ARCLY_NAP_NS, then looks again. The writer
+ * leaves the call out for a frame if, by a look at the clock *after* it changed the word (P6), ARCLY_SKEW_NS of what was
+ * promised *before* that frame are still to come. That nobody sleeps through a frame is argued in shm_layout.md,
+ * section 11.
+ * Frames come fast from the ARCLY_BRISK_FRAMES-th on that began less than ARCLY_APART_NS after the one before, not
+ * counting the call: to wake many takes so long that frames would never come fast. Media do so in bursts only, of which
+ * the first frames wake; and a large frame takes long enough to be worth a call.
  * The argument rests on clocks that agree. Should they not, a reader of a stream that flows looks again after
  * ARCLY_DOZE_NS all the same: longer than pictures are apart, so that where all is well it costs nothing. */
-enum { ARCLY_BRISK_NS = 50000, ARCLY_NAP_NS = 20000, ARCLY_DOZE_NS = 50000000 };
+enum {
+    ARCLY_BRISK_FRAMES = 4,
+    ARCLY_APART_NS = 40000,
+    ARCLY_BRISK_NS = 200000,
+    ARCLY_SKEW_NS = 50000,
+    ARCLY_NAP_NS = 20000,
+    ARCLY_DOZE_NS = 50000000
+};
 
-/* Sleep until the wake word is no longer `sampled`, or timeout_ns passed; for ARCLY_NAP_NS at most while frames come
- * fast. Returns 0 (look again) or -EINTR (a signal came). Spurious returns are allowed. */
+/* Sleep until the wake word is no longer `sampled`, or timeout_ns passed; for a nap at most while frames come fast. Returns 0 (look again) or -EINTR (a signal came). Spurious returns are allowed. */
 int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t timeout_ns);
 
 /* How long one that sampled the wake word and found nothing may sleep by other means than arcly_wait: timeout_ns, or
- * ARCLY_NAP_NS while frames come fast. */
+ * a nap while frames come fast: ARCLY_NAP_NS, up to ten times that the more readers there are. */
 int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns);
 
 /* Look at the wake word without sleeping until it is no longer `sampled` (true) or longest_ns passed. Burns the
@@ -43,9 +51,9 @@ uint64_t arcly_now(void);
 /* Change the wake word and wake every waiter. */
 void arcly_wake(const struct arcly_region *region);
 
-/* Change the wake word, and wake every waiter unless frames come fast: before_ns is when the frame
- * ARCLY_BRISK_FRAMES ago was published, 0 where there was none. */
-void arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t before_ns);
+/* Change the wake word, and wake every waiter unless this is well before promised_ns, the brisk_until_ns that was stored
+ * before the word changed last (0: none). Returns how long waking took, ns. */
+uint64_t arcly_wake_unless_brisk(const struct arcly_region *region, uint64_t promised_ns);
 
 /* Wake every waiter without a change of the word: for a reader's own process, which can't write it. A
  * waiter that had sampled but not yet slept misses this one; it looks again after its time slice. */

@@ -302,12 +302,15 @@ static void count(struct arcly_writer *w, uint64_t size, const struct arcly_meta
     arcly_store(header->counters.total_bytes, w->total_bytes);
 }
 
-/* P4. Of a ring too small to hold the frame ARCLY_BRISK_FRAMES ago a reader can't tell how fast frames come. */
+/* P4 */
 static void wake(struct arcly_writer *w, uint64_t publish_ns) { /* of frame head - 1 */
-    uint64_t *published_ns = &w->published_ns[(w->head - 1) % ARCLY_BRISK_FRAMES];
-    const uint64_t before_ns = w->region->slot_count > ARCLY_BRISK_FRAMES ? *published_ns : 0;
-    *published_ns = publish_ns;
-    arcly_wake_unless_brisk(w->region, before_ns);
+    const uint64_t promised_ns = w->brisk_until_ns;
+    w->brisk_frames = publish_ns - w->last_ns < ARCLY_APART_NS ? w->brisk_frames + 1 : 0;
+    if (w->brisk_frames >= ARCLY_BRISK_FRAMES) {
+        w->brisk_until_ns = publish_ns + ARCLY_BRISK_NS;
+        arcly_store(w->region->header->wake.brisk_until_ns, w->brisk_until_ns); /* P6: before the word changes */
+    }
+    w->last_ns = publish_ns + arcly_wake_unless_brisk(w->region, promised_ns);
 }
 
 static int commit(struct arcly_writer *w, uint64_t size, const struct arcly_meta *meta) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from dataclasses import replace
 
 import click
@@ -12,6 +13,7 @@ import pytest
 from arclyctl.cli import VERBS, cli
 from arclyd.cli import cli as daemon_cli
 from arclyd.control.reports import Event, GopEntry, Qos, StreamInfo, SubscriberInfo, Version
+from arclyd.control.tokens import is_valid
 from arclyd.errors import DaemonUnavailable, InvalidKey, StreamNotFound, SubscriberNotFound
 
 
@@ -268,3 +270,15 @@ def test_a_narrow_terminal_loses_columns_never_digits(ask, monkeypatch, width):
     assert "…" not in text
     assert "2.31 Mb/s" in text
     assert ("HELD" in text) == (width == 160)
+
+
+def test_a_token_is_one_that_servers_take(ask, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"0123456789abcdef\n")
+    token = ask("token", "live/cam1", "--secret-file", str(secret), "--expires", "1h").stdout.strip()
+    assert is_valid(b"0123456789abcdef", "live/cam1", token, time.time() + 3000)
+    assert not is_valid(b"0123456789abcdef", "live/cam1", token, time.time() + 3700)
+    said = json.loads(ask("token", "live/cam1", "--secret-file", str(secret), "--json").stdout)
+    assert is_valid(b"0123456789abcdef", "live/cam1", said["token"], said["expires"] - 1)
+    secret.write_bytes(b"short")
+    assert ask("token", "live/cam1", "--secret-file", str(secret)).exit_code == 2

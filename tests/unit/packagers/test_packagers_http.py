@@ -15,8 +15,8 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arclyd.control import tokens
 from arclyd.packagers import bookmark, names
-from arclyd.packagers.http import tokens
 from arclyd.packagers.http.answers import SLICE, byte_range, media
 from arclyd.packagers.http.guard import Limits
 from arclyd.packagers.http.server import Front, serving

@@ -1,0 +1,17 @@
+"""`arclyd listen PROTOCOL`: a line of the table a protocol."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from arclyd.command_line import LazyGroup, Verb
+
+PROTOCOLS: Final = (Verb("rtmp", "arclyd.ingest.rtmp.command:rtmp", "RTMP and RTMPS: encoders publish, players play."),)
+
+listen: Final = LazyGroup(
+    "listen",
+    verbs=PROTOCOLS,
+    help="Take streams from encoders, and play them, over a protocol.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+"""The command."""

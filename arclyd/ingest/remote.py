@@ -1,0 +1,70 @@
+"""`arclyd pull URL KEY` and `arclyd push KEY URL`: a line of the table a scheme, and what all have in common."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from arclyd.client.publisher import POLICIES
+from arclyd.control.keys import parse_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEMES: Final = {"rtmp": "arclyd.ingest.rtmp.remote", "rtmps": "arclyd.ingest.rtmp.remote"}
+"""Which module pulls and pushes what."""
+
+
+def _room(url: str, verb: str) -> Callable[..., None]:
+    """The function that does ``verb`` with that URL."""
+    module = SCHEMES.get(url.partition("://")[0])
+    if module is None:
+        raise click.BadParameter(f"a URL starts with {', '.join(f'{name}://' for name in SCHEMES)}", param_hint="URL")
+    function: Callable[..., None] = getattr(importlib.import_module(module), verb)
+    return function
+
+
+def _log(*, quiet: bool) -> None:
+    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="arclyd: %(message)s")
+
+
+@click.command
+@click.argument("url")
+@click.argument("key")
+@click.option(
+    "--on-taken", type=click.Choice(POLICIES[:2]), help="If the key has a publisher (else: the application's)."
+)
+@click.option("--no-verify", is_flag=True, help="Take any TLS certificate.")
+@click.option("--socket", type=click.Path(), help="Control socket of the daemon (environment: ARCLYD_SOCKET).")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+def pull(url: str, key: str, *, on_taken: str | None, no_verify: bool, socket: str | None, quiet: bool) -> None:
+    """Fetch the stream at URL and publish it as KEY, again and again until told to stop.
+
+    A connection that can't be made, or breaks, is tried again after 1 s, and after twice as long each time up to 30 s;
+    the stream is interrupted meanwhile.
+    """
+    parse_key(key)
+    work = _room(url, "pull")
+    _log(quiet=quiet)
+    work(url, key, on_taken=on_taken, verify=not no_verify, socket=socket)
+
+
+@click.command
+@click.argument("key")
+@click.argument("url")
+@click.option("--no-verify", is_flag=True, help="Take any TLS certificate.")
+@click.option("--socket", type=click.Path(), help="Control socket of the daemon (environment: ARCLYD_SOCKET).")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+def push(key: str, url: str, *, no_verify: bool, socket: str | None, quiet: bool) -> None:
+    """Send the stream KEY to the server at URL, whenever there is one, until told to stop.
+
+    A connection that can't be made, or breaks, is tried again after 1 s, and after twice as long each time up to 30 s;
+    each begins with the newest keyframe.
+    """
+    parse_key(key)
+    work = _room(url, "push")
+    _log(quiet=quiet)
+    work(key, url, verify=not no_verify, socket=socket)

@@ -1,0 +1,1 @@
+"""RTMP: what encoders publish becomes streams, streams are played back, forwarded to services and fetched from them."""

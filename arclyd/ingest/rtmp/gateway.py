@@ -1,0 +1,155 @@
+"""What the connections of one gateway share: the daemon's word, who publishes what, and the claims of streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from arclyd import AsyncControl, Publisher
+from arclyd.errors import AlreadyPublishing, ArclydError, DaemonUnavailable
+from arclyd.ingest.rtmp.limits import Census, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from arclyd.ingest.rtmp.connection import Connection
+    from arclyd.ingest.rtmp.intake import Intake
+
+log: Final = logging.getLogger(__name__)
+
+QUIET_SECONDS: Final = 1.0
+"""An encoder that has said nothing for so long may have been cut off: it finds its place free when it comes back."""
+
+LOOK_SECONDS: Final = 0.05
+CLAIMS_AT_ONCE: Final = 8
+"""Threads that wait for the daemon while streams are claimed."""
+
+UNTOLD: Final = 256
+"""Connections whose coming and going is not told yet; where the daemon is that slow, more are not told at all."""
+
+
+class Publishing(Protocol):
+    """A connection that publishes, as another one that wants its key sees it."""
+
+    @property
+    def owner(self) -> tuple[str, Mapping[str, str]]:
+        """Its address without the port, and the credentials it showed."""
+
+    @property
+    def heard_at(self) -> float:
+        """When something came from it last, on the monotonic clock."""
+
+    def give_way(self) -> None:
+        """Its encoder came back by another connection."""
+
+
+class Gateway:
+    """Shared by all connections of a process.
+
+    Args:
+        control: the daemon.
+        limits: of connections.
+        protocol: what they speak, as people read it: "rtmp", "rtmps".
+    """
+
+    def __init__(self, control: AsyncControl, limits: Limits, protocol: str) -> None:
+        self.control = control
+        self.limits = limits
+        self.protocol = protocol
+        self.census = Census(limits)
+        self.connections: set[Connection] = set()
+        """Those that are open."""
+        self._publishing: dict[str, Publishing] = {}
+        self._threads = ThreadPoolExecutor(CLAIMS_AT_ONCE, "claim")
+        self._untold = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------ publishing
+
+    async def admit(self, key: str, action: str, address: str, shown: Mapping[str, str]) -> None:
+        """Ask the daemon. Raises what it refuses with."""
+        await self.control.admit(key, action, address=address, protocol=self.protocol, shown=shown)
+
+    async def enter(self, key: str, connection: Publishing) -> bool:
+        """Take the key's place in this process; True: from an encoder's own connection that was cut off.
+
+        Raises:
+            AlreadyPublishing: another one publishes it here, and is not silent.
+        """
+        there = self._publishing.get(key)
+        if there is not None:
+            if not _same_owner(there, connection):
+                raise AlreadyPublishing(key)
+            heard = there.heard_at
+            while self._publishing.get(key) is there and time.monotonic() < heard + QUIET_SECONDS:
+                await asyncio.sleep(LOOK_SECONDS)
+                if there.heard_at != heard:
+                    raise AlreadyPublishing(key)
+            if self._publishing.get(key, there) is not there:
+                raise AlreadyPublishing(key)
+            there.give_way()
+        self._publishing[key] = connection
+        return there is not None
+
+    def leave(self, key: str, connection: Publishing) -> None:
+        """Give the place back. Idempotent."""
+        if self._publishing.get(key) is connection:
+            del self._publishing[key]
+
+    async def claim(
+        self, key: str, intake: Intake, *, name: str, metadata: Mapping[str, object], take_over: bool
+    ) -> Publisher:
+        """Claim the stream with the tracks ``intake`` has; ``take_over``: from this process. Raises as `Publisher`."""
+        claim = partial(
+            Publisher,
+            key,
+            intake.tracks(),
+            on_taken="replace" if take_over else None,
+            metadata=metadata,
+            socket=self.control.socket,
+            name=name,
+        )
+        return await asyncio.get_running_loop().run_in_executor(self._threads, claim)
+
+    # ---------------------------------------------------------------- telling
+
+    def tell(self, what: str, address: str, subject: str = "", reason: str = "") -> None:
+        """Have the daemon know that a connection came or went."""
+        if self._untold < UNTOLD:
+            self._untold += 1
+            self.start(self._tell(what, address, subject, reason))
+
+    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Do ``work`` beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def aclose(self) -> None:
+        """Wait for what was begun."""
+        async with asyncio.timeout(5):
+            while self._tasks:
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _tell(self, what: str, address: str, subject: str, reason: str) -> None:
+        try:
+            with contextlib.suppress(DaemonUnavailable):
+                await self.control.tell_connection(
+                    what, address=address, protocol=self.protocol, subject=subject, reason=reason
+                )
+        except ArclydError as error:
+            log.debug("%s", error)
+        finally:
+            self._untold -= 1
+
+
+def _same_owner(one: Publishing, other: Publishing) -> bool:
+    (host, shown), (other_host, other_shown) = one.owner, other.owner
+    return host == other_host or (bool(shown) and shown == other_shown)

@@ -1,0 +1,302 @@
+"""From the tags of one published stream to frames in the ring. No I/O of its own, but for the publisher it is given.
+
+Tags come first, and what tracks there are is only known from them; so they are held, within bounds, until the stream
+can be claimed (`wants_claim`). The same happens again when a track comes that was not declared.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from arclyd.errors import FrameTooLarge, MediaError, WireError
+from arclyd.ingest.rtmp.lane import MILLISECOND, NANOSECOND, Lane
+from arclyd.media.codecs import TrackKind
+from arclyd.media.formats.continuity import Timeline
+from arclyd.media.formats.flv_tags import Part, What, audio_parts, video_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from arclyd.client.publisher import Publisher
+    from arclyd.media.track import Track
+    from arclyd.protocols.rtmp.amf3 import Value
+
+log = logging.getLogger(__name__)
+
+HELD_MS: Final = 1000
+HELD_BYTES: Final = 4 << 20
+HELD_FRAMES: Final = 512
+"""How much is held while it is not known what tracks will come; then those there are must do."""
+
+TOGETHER_MS: Final = 250
+"""By how much sound may come before the first keyframe and be kept: what muxers interleave by."""
+
+MAX_LANES: Final = 16
+"""Tracks a stream may have in the ring."""
+
+MAX_CLAIMS: Final = 32
+"""Times the tracks may change in one connection; each costs every reader a new start."""
+
+_HALF: Final = 1 << 31
+_WRAP: Final = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A frame that waits for the claim; its payload is a copy of its own."""
+
+    lane: Lane
+    time_ms: int
+    part: Part
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was left out: frames ``damaged`` (or of a track that was not described), ``too_large``, ``gated``.
+
+    Gated is what came before the first keyframe.
+    """
+
+    damaged: int = 0
+    too_large: int = 0
+    gated: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """All of them."""
+        return self.damaged + self.too_large + self.gated
+
+
+def _starts(held: _Held) -> bool:
+    return held.lane.kind is TrackKind.VIDEO and held.part.keyframe
+
+
+def _keyframe_first(held: list[_Held]) -> list[_Held]:
+    """With the sound that goes with the first keyframe, but came a little before it, behind it."""
+    first = next((place for place, item in enumerate(held) if _starts(item)), None)
+    if first is None:
+        return held
+    since = held[first].time_ms - TOGETHER_MS
+    early: list[_Held] = []
+    near: list[_Held] = []
+    for item in held[:first]:
+        (near if item.lane.kind is not TrackKind.VIDEO and item.time_ms >= since else early).append(item)
+    return [*early, held[first], *near, *held[first + 1 :]]
+
+
+class Intake:
+    """One stream on its way in."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self.unsupported: set[str] = set()
+        """Kinds of tracks that arclyd does not carry."""
+        self.color: bytes | None = None
+        """What the picture's newest metadata packet says (colours, HDR), AMF values."""
+        self._publisher: Publisher | None = None
+        self._lanes: dict[tuple[TrackKind, int], Lane] = {}
+        self._expected: frozenset[TrackKind] = frozenset()
+        self._picture = (0, 0)
+        self._held: list[_Held] = []
+        self._held_bytes = 0
+        self._claims = 0
+        self._scale = 1
+        self._timeline = Timeline([])
+        self._gate = False
+        self._time: int | None = None
+
+    # ------------------------------------------------------------------- in
+
+    def describe(self, said: Mapping[str, Value]) -> None:
+        """Take ``onMetaData``: which kinds of tracks are to be waited for, and the picture's size."""
+        kinds = []
+        if any(name in said for name in ("videocodecid", "width")):
+            kinds.append(TrackKind.VIDEO)
+        if any(name in said for name in ("audiocodecid", "audiosamplerate")):
+            kinds.append(TrackKind.AUDIO)
+        self._expected = frozenset(kinds)
+        width, height = said.get("width"), said.get("height")
+        if (
+            isinstance(width, float)
+            and isinstance(height, float)
+            and 0 < min(width, height) <= max(width, height) < 1e6
+        ):
+            self._picture = int(width), int(height)
+
+    def receive(self, kind: TrackKind, timestamp: int, body: bytes | bytearray | memoryview) -> None:
+        """One tag, its time in milliseconds modulo 2**32.
+
+        Raises:
+            PublisherClosed: the stream is over for this publisher.
+            WireError: the tracks change again and again.
+        """
+        time_ms = self._unwrap(timestamp)
+        try:
+            parts = video_parts(body) if kind is TrackKind.VIDEO else audio_parts(body)
+        except MediaError as error:
+            log.debug("a tag is left out: %s", error)
+            self.counts.damaged += 1
+            return
+        for part in parts:
+            self._receive(part, time_ms)
+
+    def _receive(self, part: Part, time_ms: int) -> None:
+        if part.codec is None:
+            self.unsupported.add(part.kind.label)
+            return
+        if part.what is What.METADATA:
+            self.color = bytes(part.payload)
+            return
+        lane = self._lanes.get((part.kind, part.id))
+        if lane is None or lane.codec is not part.codec:
+            lane = self._open(part)
+            if lane is None:
+                return
+        if part.what is What.CONFIG:
+            self._configure(lane, bytes(part.payload))
+            return
+        if not lane.ready:
+            lane.learn(part)
+        if not lane.ready or not len(part.payload):
+            self.counts.damaged += 1
+        elif self._publisher is None or lane.place < 0:
+            self._hold(lane, part, time_ms)
+        else:
+            self._publish(self._publisher, lane, part, time_ms)
+
+    def _open(self, part: Part) -> Lane | None:
+        assert part.codec is not None
+        key = part.kind, part.id
+        if key not in self._lanes and len(self._lanes) >= MAX_LANES:
+            return None
+        lane = self._lanes[key] = Lane(part.kind, part.id, part.codec)
+        if part.kind is TrackKind.VIDEO:
+            lane.width, lane.height = self._picture
+        return lane
+
+    def _configure(self, lane: Lane, config: bytes) -> None:
+        if config == lane.config:
+            return
+        before = lane.sample_rate, lane.channels
+        try:
+            lane.configure(config)
+        except MediaError as error:
+            log.warning("a configuration that can't be read: %s", error)
+            if lane.kind is not TrackKind.VIDEO or not config:
+                return
+            lane.config = config  # its readers may know better
+        if self._publisher is None or lane.place < 0:
+            return
+        if before != (
+            lane.sample_rate,
+            lane.channels,
+        ):  # these stand in the table of tracks: it has to be declared anew
+            lane.place = -1
+            return
+        self._publisher.set_config(lane.place, config, width=lane.width, height=lane.height)
+
+    def _unwrap(self, timestamp: int) -> int:
+        """The time on a line without end: what looks like a step of more than 24 days is a wrap."""
+        if self._time is None:
+            self._time = timestamp
+        else:
+            self._time += ((timestamp - self._time + _HALF) & _WRAP) - _HALF
+        return self._time
+
+    # ---------------------------------------------------------------- claims
+
+    @property
+    def wants_claim(self) -> bool:
+        """True: the stream is to be claimed, with `tracks`, and `begin` to be called."""
+        if not self._held:
+            return False
+        ready = {lane.kind for lane in self._lanes.values() if lane.ready}
+        complete = (self._expected or {TrackKind.VIDEO, TrackKind.AUDIO}) <= ready
+        joinable = TrackKind.VIDEO not in ready or any(map(_starts, self._held))
+        if self._publisher is not None or (complete and joinable):
+            return True
+        over_time = self._held[-1].time_ms - self._held[0].time_ms >= HELD_MS
+        return over_time or self._held_bytes >= HELD_BYTES or len(self._held) >= HELD_FRAMES
+
+    @property
+    def live(self) -> bool:
+        """Frames go into the ring."""
+        return self._publisher is not None
+
+    def tracks(self) -> list[Track]:
+        """The tracks there are now, in the order of the ring's; those that are not ready yet are left out.
+
+        Raises:
+            WireError: they changed too often.
+        """
+        self._claims += 1
+        if self._claims > MAX_CLAIMS:
+            raise WireError("RTMP", f"the tracks changed {MAX_CLAIMS} times")
+        self._interrupt()
+        exact = any(held.part.nanoseconds for held in self._held)
+        self._scale = 1_000_000 if exact else 1
+        base = NANOSECOND if exact else MILLISECOND
+        lanes = sorted((lane for lane in self._lanes.values() if lane.ready), key=lambda lane: (lane.kind, lane.id))
+        for lane in self._lanes.values():
+            lane.place = lanes.index(lane) if lane in lanes else -1
+        self._gate = any(lane.kind is TrackKind.VIDEO for lane in lanes)
+        self._timeline = Timeline([base] * len(lanes))
+        return [lane.track(base) for lane in lanes]
+
+    def begin(self, publisher: Publisher) -> None:
+        """The claim of `tracks` was granted: what was held goes out."""
+        self._publisher = publisher
+        held, self._held, self._held_bytes = self._held, [], 0
+        for item in _keyframe_first(held):
+            if item.lane.place < 0:
+                self.counts.damaged += 1
+            else:
+                self._publish(publisher, item.lane, item.part, item.time_ms)
+
+    def release(self) -> Publisher | None:
+        """The stream is over: its publisher, if there is one, to be ended."""
+        publisher, self._publisher = self._publisher, None
+        return publisher
+
+    def interrupt(self) -> None:
+        """It broke off, and may go on: by the next connection, or with other tracks."""
+        self._held.clear()
+        self._held_bytes = 0
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            publisher.interrupt()
+
+    # ------------------------------------------------------------------- out
+
+    def _hold(self, lane: Lane, part: Part, time_ms: int) -> None:
+        part.payload = memoryview(bytes(part.payload))
+        self._held.append(_Held(lane, time_ms, part))
+        self._held_bytes += len(part.payload)
+
+    def _publish(self, publisher: Publisher, lane: Lane, part: Part, time_ms: int) -> None:
+        if self._gate:
+            if lane.kind is not TrackKind.VIDEO or not part.keyframe:
+                self.counts.gated += 1
+                return
+            self._gate = False
+        dts = time_ms * self._scale + (part.nanoseconds if self._scale > 1 else 0)
+        placed = self._timeline.place(lane.place, pts=dts + part.composition_ms * self._scale, dts=dts, duration=None)
+        try:
+            publisher.publish(
+                lane.place,
+                part.payload,
+                pts=placed.pts,
+                dts=placed.dts,
+                keyframe=part.keyframe,
+                discontinuity=placed.jumped,
+                droppable=part.droppable,
+            )
+        except FrameTooLarge as error:
+            self.counts.too_large += 1
+            if self.counts.too_large & (self.counts.too_large - 1) == 0:  # the 1st, 2nd, 4th, 8th …
+                log.warning("%s (%d left out so far)", error, self.counts.too_large)

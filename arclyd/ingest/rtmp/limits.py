@@ -1,0 +1,93 @@
+"""What one connection, and all of them, may take: times, sizes, rates, numbers."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from arclyd.protocols.rtmp.chunks import MessageLimits
+
+if TYPE_CHECKING:
+    import asyncio
+
+RATE_BURST: Final = 2.0
+"""Seconds of the rate that may come at once: what an encoder saved up over a hiccup of the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds, bytes and numbers; 0 connections of an address: no bound. ``rate``: bytes a second, 0: no bound.
+
+    ``start_seconds``: until something is published or played. ``idle_seconds``: an encoder says nothing.
+    ``stalled_seconds``: a player takes nothing.
+    """
+
+    start_seconds: float = 10.0
+    idle_seconds: float = 10.0
+    stalled_seconds: float = 10.0
+    connections: int = 1024
+    per_address: int = 0
+    rate: int = 25_000_000
+    messages: MessageLimits = field(default_factory=MessageLimits)
+
+
+class Census:
+    """Counts connections by address."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._count = 0
+        self._of: Counter[str] = Counter()
+
+    def enter(self, host: str) -> str:
+        """Count a new one, or say why it is too many."""
+        if self._count >= self._limits.connections:
+            return f"{self._limits.connections} connections are open"
+        if 0 < self._limits.per_address <= self._of[host]:
+            return f"{self._limits.per_address} connections of one address are open"
+        self._count += 1
+        self._of[host] += 1
+        return ""
+
+    def leave(self, host: str) -> None:
+        """One that was counted is gone."""
+        self._count -= 1
+        self._of[host] -= 1
+        if not self._of[host]:
+            del self._of[host]
+
+
+class Bucket:
+    """How much more may come: ``rate`` bytes a second, some seconds of it at once."""
+
+    def __init__(self, rate: int, now: float) -> None:
+        self._rate = rate
+        self._most = self._left = rate * RATE_BURST
+        self._at = now
+
+    def take(self, size: int, now: float) -> float:
+        """``size`` bytes came; returns for how many seconds no more should be taken."""
+        if not self._rate:
+            return 0.0
+        self._left = min(self._most, self._left + (now - self._at) * self._rate) - size
+        self._at = now
+        return max(0.0, -self._left / self._rate)
+
+
+def watch_peer(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Have the kernel end the connection when its other side takes nothing for that long, or is gone unnoticed."""
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    options = (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(seconds))),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000)),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    )
+    for level, name, value in options:
+        connection.setsockopt(level, name, value)

@@ -1,0 +1,1 @@
+"""Wire protocols without their sockets: bytes in, events out."""
