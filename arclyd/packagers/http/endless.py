@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from arclyd.packagers.channel import Channel
     from arclyd.packagers.pieces import Part, Period
-    from arclyd.packagers.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +203,11 @@ class _Line:
 async def _parts(channel: Channel) -> AsyncIterator[Part]:
     """Every part from the start of the newest segment on."""
     window = channel.window
-    await channel.until(lambda: bool(window.segments) or window.ended)
+    await channel.until(lambda: bool(window.segments) or channel.over)
     number = window.segments[-1].number if window.segments else 0
     index = 0
     while True:
-        await channel.until(partial(_goes_on, window, number, index))
+        await channel.until(partial(_goes_on, channel, number, index))
         segment = window.segment(number)
         if segment is None:  # ended, or the reader fell behind all that is held
             return
@@ -221,12 +220,13 @@ async def _parts(channel: Channel) -> AsyncIterator[Part]:
             return
 
 
-def _goes_on(window: Window, number: int, index: int) -> bool:
+def _goes_on(channel: Channel, number: int, index: int) -> bool:
     """Part ``index`` is there, or will never be."""
+    window = channel.window
     segment = window.segment(number)
     if segment is None:
-        return window.ended or (bool(window.segments) and number < window.segments[0].number)
-    return index < len(segment.parts) or segment.complete or window.ended
+        return channel.over or (bool(window.segments) and number < window.segments[0].number)
+    return index < len(segment.parts) or segment.complete or channel.over
 
 
 def _alike(one: Period, other: Period) -> bool:

@@ -206,7 +206,17 @@ class Plane:
 
     # ------------------------------------------------------------------ media
 
+    def _holding(self, channel: Channel, file: str) -> Channel:
+        """The channel, or the one of the stream before it, if what is asked for is of that one."""
+        earlier = self._roster.earlier(channel.key)
+        if earlier is None:
+            return channel
+        if (init := names.read_init(file)) is not None:
+            return channel if channel.window.lane_named(init) else earlier
+        return earlier if names.life_of(file) == earlier.window.id != channel.window.id else channel
+
     async def _media(self, request: web.Request, channel: Channel, file: str) -> web.StreamResponse:
+        channel = self._holding(channel, file)
         window = channel.window
         if (init := names.read_init(file)) is not None:
             found = window.lane_named(init)
@@ -291,11 +301,15 @@ async def _growing(
         sent = len(chunks)
         if segment.complete:
             return response
-        await channel.until(partial(_has_more, segment, lane, sent))
+        if channel.over:  # what is cut off must not be taken for the whole
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await channel.until(partial(_has_more, channel, segment, lane, sent))
 
 
-def _has_more(segment: Segment, lane: int, sent: int) -> bool:
-    return segment.complete or len(segment.chunks(lane)) > sent
+def _has_more(channel: Channel, segment: Segment, lane: int, sent: int) -> bool:
+    return segment.complete or channel.over or len(segment.chunks(lane)) > sent
 
 
 def _reports(channel: Channel, lane: int | None, renditions: list[Channel], query: str) -> list[Report]:

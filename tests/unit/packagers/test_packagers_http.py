@@ -76,13 +76,21 @@ RESUME = Resume({2: 2, 434: 5}, 2, Fraction(7, 3), 1_700_000_000_000_000_000, 1,
 
 
 def test_a_bookmark_is_read_as_it_was_written() -> None:
-    assert bookmark.read(bookmark.write("ab12", Cutting(), RESUME), Cutting()) == ("ab12", RESUME)
-    assert bookmark.read(bookmark.write("ab12", Cutting(), RESUME), Cutting(Fraction(3))) is None
+    for cutting in (Cutting(), Cutting(Fraction(3))):
+        read = bookmark.read(bookmark.write("ab12", cutting, RESUME))
+        assert read == bookmark.Bookmark("ab12", cutting, RESUME)
+
+
+def test_no_more_numbers_were_given_out_than_there_were_frames() -> None:
+    found = bookmark.Bookmark("ab12", Cutting(), RESUME)
+    assert found.numbers_by(434) == (5, 2)
+    assert found.numbers_by(500) == (71, 68)
+    assert found.numbers_by(3) == (5, 2)
 
 
 @given(st.text(max_size=60))
 def test_other_text_is_no_bookmark(text: str) -> None:
-    assert bookmark.read(text, Cutting()) is None
+    assert bookmark.read(text) is None
 
 
 def test_a_bookmark_of_the_largest_numbers_fits_a_tag() -> None:
