@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from arclyd.packagers.http import tokens
+from arclyd.control import tokens
 from tests.e2e.browser import Browser
 from tests.e2e.packager import KEY, Packager
 from tests.packaging import make_clip
