@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from contextlib import closing
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from arclyd.control.reports import SubscriberInfo
     from tests.daemon import Script, Spawner
 
 KEY = "live/cam1"
@@ -75,6 +77,12 @@ def received(script: Script) -> tuple[list[list[str]], list[str]]:
         elif word in ("gap", "torn", "end"):
             end.append(line)
     return [tracks[place] for place in sorted(tracks)], end
+
+
+def has_all(told: SubscriberInfo, head: int) -> bool:
+    """It has said itself that it has read up to there: before its first report it is taken to be at the head."""
+    has_reported = told.reported_seconds_ago < time.time() - told.since_ms / 1000 - 0.3
+    return has_reported and told.cursor == head
 
 
 def ended(key: str = KEY) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, RtmpGateway
+from tests.e2e.rtmp import KEY, RtmpGateway, has_all
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ def test_every_codec_comes_back_as_it_was_from_the_newest_keyframe_on(spawn: Spa
 
 
 def watching() -> int:
+    """How many players have all that was published."""
     with arclyd.connect() as control:
-        return len(control.subscribers(KEY))
+        return sum(has_all(reader, control.info(KEY).head) for reader in control.subscribers(KEY))
 
 
 def test_ffprobe_and_gstreamer_read_h264_and_aac(spawn: Spawner) -> None:
@@ -115,6 +116,6 @@ def test_players_show_where_they_are_and_what_they_lost(spawn: Spawner) -> None:
         (told,) = control.subscribers(KEY)
         assert told.name.startswith("rtmp 127.0.0.1:")
         player.kill()
-        wait_until(lambda: watching() == 0, what="the player to be gone")
+        wait_until(lambda: not control.subscribers(KEY), what="the player to be gone")
         left = [event for event in control.events(1, follow=False) if event.kind == "disconnected"]
         assert left[-1].key == KEY

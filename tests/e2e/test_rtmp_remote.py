@@ -8,7 +8,7 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, RtmpGateway, reader, received
+from tests.e2e.rtmp import KEY, RtmpGateway, has_all, reader, received
 from tests.recording import ARCLYD
 from tests.waiting import wait_until
 
@@ -19,8 +19,9 @@ COPY = "live/copy"
 
 
 def reading(key: str) -> bool:
+    """Somebody has all that was published."""
     with arclyd.connect() as control:
-        return bool(control.subscribers(key))
+        return any(has_all(reader, control.info(key).head) for reader in control.subscribers(key))
 
 
 def digests(clip: clips.Clip) -> list[list[str]]:
@@ -43,7 +44,7 @@ def test_what_is_pushed_arrives(spawn: Spawner, picture: str, sound: str) -> Non
     with arclyd.Publisher(KEY, clip.tracks) as publisher:
         first = [sample for sample in clip.samples if sample.dts * clip.tracks[sample.track].time_base < 0.5]
         clips.publish(publisher, first)
-        wait_until(lambda: "takes it" in pushing.errors, what="the server to be asked")
+        wait_until(lambda: "takes it" in pushing.errors and reading(KEY), what="the server to be asked")
         clips.publish(publisher, clip.samples[len(first) :])
         there.await_line("frame")
     tracks, end = received(there)
