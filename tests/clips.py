@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -18,7 +19,7 @@ from av.video.frame import PictureType
 from arclyd.ingest.file.source import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from av.packet import Packet
 
@@ -101,8 +102,18 @@ def publish(pub: arclyd.Publisher, samples: Iterable[Sample], shift: Fraction = 
     return count
 
 
+@contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """SVT-AV1, as root, makes the thread that opens it a real-time one; what is started from there inherits that."""
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, param)
+
+
 def _encode(path: Path, picture: str | None, sound: str | None, seconds: int) -> None:
-    with av.open(str(path), "w") as container:
+    with _scheduled_as_before(), av.open(str(path), "w") as container:
         packets: list[Packet] = []
         if picture is not None:
             packets += _pictures(container, picture, seconds)
