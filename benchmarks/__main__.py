@@ -19,6 +19,7 @@ SCRIPTS: Final = (
     "control",
     "retention",
     "fleet",
+    "viewers",
 )
 
 

@@ -170,9 +170,20 @@ def of_fleet(run: Run) -> Iterator[Line]:
     yield at_most(f"... the {processors} processors not full", used, float(processors) * 0.95, "processors")
 
 
+def of_viewers(run: Run) -> Iterator[Line]:
+    """7: a packager and who watches."""
+    first = run.median("viewers", "first playlist after attaching")
+    yield at_most("first playlist within 300 ms of attaching", first, 300.0, "ms")
+    released = "playlist released after its part exists, p99"
+    alone = run.median("viewers", released, transport="reloads", viewers=500)
+    yield at_most("500 viewers have the playlist with a part within 150 ms (p99)", alone, 150.0, "ms")
+    beside = run.median("viewers", released, **{"clients that never read": 1000})
+    yield at_most("... beside 1,000 clients that never read", beside, 150.0, "ms")
+
+
 def lines(run: Run) -> list[Line]:
     """All of them, in order."""
-    parts = (against_peers, against_limits, of_latency, of_costs, of_fleet)
+    parts = (against_peers, against_limits, of_latency, of_costs, of_fleet, of_viewers)
     return [line for part in parts for line in part(run)]
 
 

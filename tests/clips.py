@@ -16,6 +16,7 @@ import numpy as np
 from av.video.frame import PictureType
 
 from arclyd.ingest.file.source import open_file
+from tests.scheduling import scheduled_as_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,7 +103,7 @@ def publish(pub: arclyd.Publisher, samples: Iterable[Sample], shift: Fraction = 
 
 
 def _encode(path: Path, picture: str | None, sound: str | None, seconds: int) -> None:
-    with av.open(str(path), "w") as container:
+    with scheduled_as_before(), av.open(str(path), "w") as container:
         packets: list[Packet] = []
         if picture is not None:
             packets += _pictures(container, picture, seconds)

@@ -10,11 +10,22 @@ import pytest
 
 from arclyd.client.hub import process_hub
 from tests.daemon import Daemon, Spawner
+from tests.scheduling import scheduling
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+SCHEDULING = scheduling()
+
+
+@pytest.fixture(autouse=True)
+def _scheduled_as_ever() -> Iterator[None]:
+    """What a test starts must not have the processors to itself."""
+    yield
+    assert scheduling() == SCHEDULING
 
 
 @pytest.fixture

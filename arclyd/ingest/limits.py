@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import Counter
 from dataclasses import dataclass
@@ -88,5 +89,7 @@ def watch_peer(transport: asyncio.BaseTransport, seconds: float) -> None:
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000)),
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     )
-    for level, name, value in options:
-        connection.setsockopt(level, name, value)
+    # Not every event loop's transport lets its socket be set; a copy of the descriptor is the same socket.
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        for level, name, value in options:
+            same.setsockopt(level, name, value)

@@ -6,15 +6,12 @@ file is needed, and what is said of a stream can't outlive it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from arclyd.packagers.segmenter import Resume
-
-if TYPE_CHECKING:
-    from arclyd.packagers.segmenter import Cutting
+from arclyd.packagers.segmenter import Cutting, Resume
 
 
 class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,14 +40,28 @@ def write(id: str, cutting: Cutting, resume: Resume) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def read(text: str, cutting: Cutting) -> tuple[str, Resume] | None:
-    """The id and where to go on; None: there is no such bookmark, or other settings cut elsewhere."""
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """What an earlier packager left: the id that names its segments, how it cut, and where it was."""
+
+    id: str
+    cutting: Cutting
+    resume: Resume
+
+    def numbers_by(self, head: int) -> tuple[int, int]:
+        """The largest numbers of a segment and of a period it can have given out before frame ``head`` was there."""
+        newest = max(self.resume.marks)
+        ahead = max(0, head - newest)
+        return self.resume.marks[newest] + ahead, self.resume.period + ahead
+
+
+def read(text: str) -> Bookmark | None:
+    """The bookmark; None: this is none."""
     try:
         said = msgspec.json.decode(text, type=_Text)
-        if said.cutting != (str(cutting.segment), str(cutting.part)):
-            return None
         marks = {int(seq): number for seq, number in said.marks.items()}
         resume = Resume(marks, said.period, Fraction(said.origin), said.wall_ns, said.shift, Fraction(said.longest))
+        cutting = Cutting(*map(Fraction, said.cutting))
     except (msgspec.MsgspecError, ValueError, ZeroDivisionError):
         return None
-    return (said.id, resume) if marks and said.id.isalnum() else None
+    return Bookmark(said.id, cutting, resume) if marks and said.id.isalnum() else None

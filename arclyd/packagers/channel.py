@@ -12,6 +12,7 @@ from arclyd import AsyncSubscriber, Gap
 from arclyd.errors import EndOfStream
 from arclyd.media.codecs import TrackKind
 from arclyd.packagers import bookmark
+from arclyd.packagers.codec_names import PACKAGED
 from arclyd.packagers.segmenter import Cutting, Segmenter
 from arclyd.packagers.window import Window
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from arclyd import AsyncControl, Frame
+    from arclyd.media.track import Track
     from arclyd.packagers.segmenter import Event
 
 log: Final = logging.getLogger(__name__)
@@ -72,6 +74,8 @@ class Channel:
         self._epoch = -1
         self._changed: asyncio.Future[None] | None = None
         self._caught_up = False
+        self.over = False
+        """Nothing is read any more: what is not there by now will not come."""
 
     @property
     def name(self) -> str:
@@ -105,15 +109,25 @@ class Channel:
         Raises:
             ArclydError: it can't be attached to, or not be read.
         """
-        name = f"{self.settings.name} {self.key}"
+        try:
+            return await self._run(control, socket)
+        finally:
+            self.over = True
+            self._wake()
+
+    async def _run(self, control: AsyncControl, socket: str | None) -> str:
+        name, cutting = f"{self.settings.name} {self.key}", self.settings.cutting
         metadata = await control.metadata(self.stream)
-        found = bookmark.read(metadata.tags.get(f"{self.settings.name}.resume", ""), self.settings.cutting)
-        start = "oldest" if found else -float(self.settings.window + 2 * self.settings.cutting.segment)
+        found = bookmark.read(metadata.tags.get(f"{self.settings.name}.resume", ""))
+        resume = found.resume if found and found.cutting == cutting else None
+        start = "oldest" if resume else -float(self.settings.window + 2 * cutting.segment)
         async with AsyncSubscriber(self.stream, start=start, socket=socket, name=name) as subscriber:
             info = await control.info(self.stream)
             self._epoch = info.epoch - 1  # what is older may have had other tracks than the ring tells of
-            self.window.id, resume = found or (info.region_id.replace("-", "")[:ID_LENGTH], None)
-            self._segmenter = Segmenter(self.settings.cutting, resume, self._numbers)
+            self.window.id = found.id if found else info.region_id.replace("-", "")[:ID_LENGTH]
+            given_out = found.numbers_by(info.head) if found else (-1, -1)
+            after = max(self._numbers[0], given_out[0]), max(self._numbers[1], given_out[1])
+            self._segmenter = Segmenter(cutting, resume, after)
             if resume is not None:
                 self.window.target = int(resume.longest)
             self._subscriber = subscriber
@@ -162,9 +176,17 @@ class Channel:
             self._picture = next(pictures, None)
             self._apply(self._segmenter.receive_tracks(tracks))
             for track in self._segmenter.left_out:
-                log.warning("%s: a %s track is left out", self.key, track.codec.label)
+                log.warning("%s: %s", self.key, self._why_left_out(track))
         if frame.epoch == self._epoch:
             self._apply(self._segmenter.receive_frame(frame))
+            for problem in self._segmenter.take_problems():
+                log.warning("%s: %s", self.key, problem)
+
+    def _why_left_out(self, track: Track) -> str:
+        text = f"a {track.codec.label} track is left out"
+        if track.kind is TrackKind.VIDEO and track.codec in PACKAGED:
+            return f"{text}: it is not the first picture; publish it as a rendition, {self.key}~VARIANT"
+        return text
 
     def _count(self, frame: Frame) -> None:
         self.received.bytes += len(frame)

@@ -51,29 +51,36 @@ class Directory:
 
     async def run(self) -> None:
         """Write for ever; what can't be written is tried again."""
-        failed = ""
+        failing: dict[str, str] = {}
         while True:
             pause = LOOK_SECONDS
-            for channel in self._roster.channels():
+            channels = self._roster.channels()
+            for channel in channels:
                 try:
-                    await self._write(channel)
-                    failed = ""
+                    if await self._write(channel) and failing.pop(channel.key, ""):
+                        log.warning("%s: written again", channel.key)
                 except (OSError, MediaError) as error:
-                    if str(error) != failed:
-                        failed = str(error)
-                        log.warning("%s: not written: %s", channel.key, error)
+                    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                    if failing.get(channel.key) != why:
+                        failing[channel.key] = why
+                        log.warning("%s: not written to %s: %s", channel.key, self._root, why)
                     pause = RETRY_SECONDS
+            present = {channel.key for channel in channels}
+            self._written = {key: state for key, state in self._written.items() if key in present}
+            failing = {key: why for key, why in failing.items() if key in present}
             await asyncio.sleep(pause)
 
-    async def _write(self, channel: Channel) -> None:
+    async def _write(self, channel: Channel) -> bool:
+        """Write what is new of a channel; False: that is nothing."""
         window = channel.window
         state = (window.id, window.listed[-1].number if window.listed else -1, window.ended)
         if not channel.ready or self._written.get(channel.key) == state:
-            return
+            return False
         files = list(self._media(window))
         lists = list(self._lists(channel))
         await asyncio.to_thread(_publish, self._root / channel.key, files, lists)
         self._written[channel.key] = state
+        return True
 
     def _media(self, window: Window) -> Iterator[tuple[str, Make]]:
         """Every file that playlists list or listed lately, with how its content is made."""
@@ -108,15 +115,20 @@ class Directory:
 
 
 def _publish(folder: Path, media: Sequence[tuple[str, Make]], lists: Sequence[tuple[str, str]]) -> None:
-    """Write what is missing, then the lists, then remove what is neither."""
+    """Write what is missing, then the lists; then remove what is neither, also where there was no room for them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, make in media:
-        path = folder / name
-        if not path.exists():  # a name always has the same content
-            _write(path, make())
-    for name, text in lists:
-        _write(folder / name, text.encode())
-    wanted = {name for name, _ in media} | {name for name, _ in lists}
+    try:
+        for name, make in media:
+            path = folder / name
+            if not path.exists():  # a name always has the same content
+                _write(path, make())
+        for name, text in lists:
+            _write(folder / name, text.encode())
+    finally:
+        _remove_others(folder, {name for name, _ in media} | {name for name, _ in lists})
+
+
+def _remove_others(folder: Path, wanted: set[str]) -> None:
     for path in folder.iterdir():
         if path.name not in wanted and (names.is_own(path.name) or path.name.endswith(UNFINISHED)):
             path.unlink(missing_ok=True)

@@ -70,6 +70,12 @@ def read_transport(name: str) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
+def life_of(name: str) -> str | None:
+    """The stream's life that a segment or a part of that name is of."""
+    found = _MEDIA.fullmatch(name) or _TRANSPORT.fullmatch(name)
+    return found[1] if found else None
+
+
 def read_init(name: str) -> str | None:
     """The lane's name."""
     found = _INIT.fullmatch(name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from arclyd.media.codecs import TrackKind
 from arclyd.media.formats.fmp4 import init_segment, timescale
+from arclyd.media.timed import TimedFrame
 from arclyd.packagers.codec_names import codec_name
 
 if TYPE_CHECKING:
@@ -18,36 +19,12 @@ if TYPE_CHECKING:
     from arclyd.media.track import Track
 
 
-class PackagedFrame(Protocol):
-    """What is taken from a frame; `arclyd.Frame` has it. Times are in the time base of the track."""
+class PackagedFrame(TimedFrame, Protocol):
+    """What is taken from a frame; `arclyd.Frame` has it."""
 
     @property
     def seq(self) -> int:
         """Its number in the stream."""
-
-    @property
-    def track(self) -> int:
-        """The track's id."""
-
-    @property
-    def pts(self) -> int:
-        """When it is shown."""
-
-    @property
-    def dts(self) -> int:
-        """When it is decoded."""
-
-    @property
-    def duration(self) -> int | None:
-        """How long it is shown, if known."""
-
-    @property
-    def keyframe(self) -> bool:
-        """Decoding can start here."""
-
-    @property
-    def is_config(self) -> bool:
-        """A decoder configuration, no media."""
 
     @property
     def discontinuity(self) -> bool:

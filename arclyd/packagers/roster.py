@@ -61,12 +61,13 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Entry:
-    """A stream at work, and what is shown of it: the channel before it as long as it has nothing itself."""
+    """A stream at work, and the channel before it: shown as long as this one has nothing, and held a while longer."""
 
     channel: Channel
     task: asyncio.Task[None]
     before: Channel | None
     state: tuple[str, ...] = ()
+    before_until: float | None = None
     over_at: float | None = None
     said: dict[str, str] = field(default_factory=dict)
     said_at: float = 0.0
@@ -106,6 +107,11 @@ class Roster:
         entry = self._entries.get(key)
         return entry.state if entry else ()
 
+    def earlier(self, key: str) -> Channel | None:
+        """The channel of the stream before it, as long as players may still fetch what that listed."""
+        entry = self._entries.get(key)
+        return entry.before if entry else None
+
     def channels(self) -> list[Channel]:
         """All of them, by key."""
         return [self._entries[key].shown for key in sorted(self._entries)]
@@ -142,6 +148,7 @@ class Roster:
         viewers = self._viewers()
         for key, entry in list(self._entries.items()):
             entry.state = states.get(key, ENDED)
+            self._release(entry)
             if entry.over_at is not None and time.monotonic() > entry.over_at:
                 self._forget(key)
             elif not entry.task.done():
@@ -159,6 +166,15 @@ class Roster:
             together = self._renditions.setdefault(whole(key), [])
             together.append(key)
             together.sort()
+
+    def _release(self, entry: _Entry) -> None:
+        """Let go of the channel before, which holds a whole window, once nobody can want it any more."""
+        if entry.before is None or not entry.channel.ready:
+            return
+        if entry.before_until is None:
+            entry.before_until = time.monotonic() + float(self.settings.window)
+        elif time.monotonic() > entry.before_until:
+            entry.before = None
 
     def _forget(self, key: str) -> None:
         del self._entries[key]

@@ -33,6 +33,10 @@ BACKWARD: Final = Fraction(1)
 FORWARD: Final = Fraction(10)
 """Seconds a track may leap ahead before that is a break, while the longest segment is not known."""
 
+LONGEST_FIRST: Final = Fraction(20)
+"""Seconds after which a segment is cut without a keyframe while the longest is not known: what has no keyframe would
+else never be listed, and be held for ever."""
+
 PART_MARGIN: Final = Fraction(11, 10)
 """What a part may last of what is aimed at: whole frames seldom make exactly that."""
 
@@ -79,7 +83,7 @@ class Segmenter:
 
     def __init__(self, cutting: Cutting, resume: Resume | None = None, after: tuple[int, int] = (-1, -1)) -> None:
         self.longest: Fraction | None = resume.longest if resume else None
-        """Seconds a segment may last at most: it is cut there, keyframe or not. None: no bound."""
+        """Seconds a segment may last at most: it is cut there, keyframe or not. None: not known yet."""
         self.lost = 0
         """Parts that were not made because a frame of theirs was overwritten meanwhile, or could not be held."""
         self._cutting = cutting
@@ -95,6 +99,8 @@ class Segmenter:
         self._first_seq = 0
         self._segment_at = self._part_at = self._key_at = Fraction(0)
         self._events: list[Event] = []
+        self._told: dict[int, bytes] = {}
+        self._problems: list[str] = []
 
     @property
     def left_out(self) -> list[Track]:
@@ -132,6 +138,11 @@ class Segmenter:
     def receive_end(self) -> list[Event]:
         """No frame follows."""
         return self.receive_gap()
+
+    def take_problems(self) -> list[str]:
+        """Why tracks are left out that were not before, since the last call."""
+        problems, self._problems = self._problems, []
+        return problems
 
     def _of_kind(self, kind: TrackKind) -> list[int]:
         return [number for number, track in self._tracks.items() if track.kind is kind and track.codec in PACKAGED]
@@ -221,8 +232,10 @@ class Segmenter:
                 if track.codec is CodecId.VP9 and number == frame.track:
                     track = replace(track, config=vp9.Vp9Header.parse(frame.data).record)
                 lanes[number] = Lane.of(number, track)
-            except MediaError:
-                continue  # without its configuration, or with a broken one: it joins once there is one
+            except MediaError as error:  # without its configuration, or with a broken one: it joins once there is one
+                if track.config and self._told.get(number) != track.config:
+                    self._told[number] = track.config
+                    self._problems.append(f"a {track.codec.label} track is left out: {error}")
         return lanes
 
     def _start(self, frame: PackagedFrame, at: Fraction) -> None:
@@ -251,7 +264,7 @@ class Segmenter:
         return elapsed + (at - self._key_at) / 2 >= self._cutting.segment
 
     def _is_overdue(self, end: Fraction) -> bool:
-        return self.longest is not None and end - self._segment_at > self.longest
+        return end - self._segment_at > (self.longest or max(LONGEST_FIRST, 2 * self._cutting.segment))
 
     def _cut_part(self, until: Fraction | None) -> bool:
         """A part of what is decoded before ``until``; True: there was something."""

@@ -13,6 +13,8 @@ import pytest
 from tests.daemon import Daemon, Spawner
 from tests.e2e.others import SERVICE, app, python_for_all
 from tests.recording import ARCLYD, KEY
+from tests.small_disk import SmallDisk, small_disk
+from tests.stress.resource_daemon import can_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -101,6 +103,17 @@ def record(spawn: Spawner, tmp_path: Path) -> Callable[..., Script]:
         return spawn(ARCLYD, "record", key, "-o", output, *options, name="record")
 
     return start
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk that is soon full."""
+    if not can_mount():
+        pytest.skip("a small disk needs unshare(1) and root")
+    inside = tmp_path / "disk"
+    inside.mkdir()
+    with small_disk(inside) as found:
+        yield found
 
 
 @pytest.fixture

@@ -141,6 +141,10 @@ class Obs:
                 raise EOFError(self._answers)
             self._answers += more
 
+    def peek(self) -> bytes:
+        """What is there to be read, which is left there."""
+        return self.socket.recv(65536, socket.MSG_PEEK)
+
     def at_end(self) -> bytes:
         """What the other side says before it closes."""
         try:
@@ -148,6 +152,7 @@ class Obs:
                 self._answers += more
         except ConnectionResetError:
             pass
+        self.socket.close()
         return self._answers
 
     def _read(self, size: int) -> bytes:

@@ -16,6 +16,7 @@ import arclyd
 from tests.e2e.packager import (
     KEY,
     TRACK,
+    Asking,
     Packager,
     again,
     decoded,
@@ -154,6 +155,9 @@ def test_a_stream_that_ended_and_comes_again_goes_on_with_higher_numbers(
         publish(publisher, frames)
         wait_until(lambda: "ENDLIST" not in packager.get(TRACK).text, what="the second stream")
         after = packager.get(TRACK).text
+        # Who has the first one's last playlist still gets what that lists.
+        for uri in re.findall(r"^[^#\s]\S*", before, re.MULTILINE) + re.findall(r'URI="(\w+\.mp4)"', before):
+            assert packager.get(f"/{KEY}/{uri}").status == 200
     assert m3u8.loads(after).media_sequence > newest(before)
     assert not set(re.findall(r"\S+\.m4s", before)) & set(re.findall(r"\S+\.m4s", after))
 
@@ -174,6 +178,34 @@ def test_a_packager_that_was_kicked_comes_back_and_its_players_stay(daemon: Daem
         publish(publisher, again(clip, 6))
         wait_until(lambda: newest(packager.get(TRACK).text) > newest(before), what="the next segment")
         assert whole(packager.get(TRACK).text)[: len(whole(before))] == whole(before)
+
+
+def test_who_watches_without_end_is_told_when_nothing_comes_any_more(
+    daemon: Daemon, spawn: Spawner, clip: Clip
+) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher, arclyd.connect() as control:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        packager.await_file(TRACK)
+        watching = Asking(packager, f"/{KEY}/live.ts")
+        wait_until(lambda: control.metadata(KEY).tags.get("package.viewers") == "2", what="the watcher to be counted")
+        (subscriber,) = control.subscribers(KEY)
+        control.kick(KEY, subscriber.id)
+        assert watching.answer().body  # it has ended
+
+
+def test_a_packager_with_other_settings_gives_out_no_number_again(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher, arclyd.connect() as control:
+        publish(publisher, frames)
+        first = Packager(spawn, KEY)
+        before = first.await_file(TRACK).text
+        wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the bookmark")
+        first.script.kill()
+        after = Packager(spawn, KEY, "--segment", "1").await_file(TRACK).text
+    assert m3u8.loads(after).media_sequence > newest(before)
+    assert not set(re.findall(r"\S+\.m4s", before)) & set(re.findall(r"\S+\.m4s", after))
 
 
 def test_it_goes_on_without_its_daemon_and_with_the_next(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:

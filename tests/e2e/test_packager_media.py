@@ -13,7 +13,7 @@ import pytest
 
 import arclyd
 from arclyd.media.codecs import TrackKind
-from tests.e2e.packager import KEY, Packager, decoded, probed, publish, publishing
+from tests.e2e.packager import KEY, Asking, Packager, decoded, probed, publish, publishing
 from tests.packaging import (
     FakeFrame,
     Packet,
@@ -201,6 +201,37 @@ def test_an_endless_stream_starts_with_a_picture_and_ends_with_the_stream(
     digests = [packet.digest for packet in wanted(tracks, frames, TrackKind.VIDEO)]
     assert len(probed(str(file), "v")) in range(len(digests) // 2, len(digests) + 1)
     assert decoded(str(file)) == ""
+
+
+@pytest.mark.parametrize("name", ["live.ts", "live.flv"])
+def test_who_joins_an_endless_stream_later_has_a_whole_one(
+    daemon: Daemon, spawn: Spawner, clip: Callable[[str], Clip], tmp_path: Path, name: str
+) -> None:
+    """It is made once for all who watch: the second one gets what is made for the first, from a keyframe on."""
+    tracks, frames = clip("h264_bframes_aac.mp4")
+    # The sound that reaches into the next round would be played twice.
+    frames = [frame for frame in frames if (frame.dts + (frame.duration or 0)) * tracks[frame.track].time_base <= 6]
+    packager = Packager(spawn, KEY)
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager.await_file(f"/{KEY}/index.m3u8")
+        watching = [Asking(packager, f"/{KEY}/{name}")]
+        with arclyd.connect() as control:
+            wait_until(lambda: control.metadata(KEY).tags.get("package.viewers") == "1", what="the first to be counted")
+            publish(publisher, [frame for frame in later(frames, tracks, Fraction(6), 0) if not frame.is_config])
+            watching.append(Asking(packager, f"/{KEY}/{name}"))
+            wait_until(lambda: control.metadata(KEY).tags.get("package.viewers") == "2", what="the second, too")
+        publish(publisher, [frame for frame in later(frames, tracks, Fraction(12), 0) if not frame.is_config])
+        publisher.close()
+    counts = []
+    for number, each in enumerate(watching):
+        file = tmp_path / f"{number}-{name}"
+        file.write_bytes(each.answer().body)
+        # In whole milliseconds, as FLV has them, sound does not follow on sound to the sample.
+        assert decoded(str(file), *(("-an",) if name == "live.flv" else ())) == ""
+        pictures = probed(str(file), "v")
+        counts.append(len(pictures))
+    assert counts[0] > counts[1] >= 150
 
 
 def test_the_snapshot_is_the_newest_keyframe(daemon: Daemon, spawn: Spawner, clip: Callable[[str], Clip]) -> None:

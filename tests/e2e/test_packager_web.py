@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from arclyd.media.track import Track
     from tests.daemon import Daemon, Spawner
+    from tests.small_disk import SmallDisk
 
     Clip = tuple[list[Track], list[FakeFrame]]
 
@@ -284,6 +285,30 @@ def test_a_directory_holds_what_plays_and_nothing_old(
     )
     assert len(numbers) < 12
     assert all(after - before == 1 for before, after in itertools.pairwise(numbers))
+
+
+def test_a_full_disk_is_told_and_harms_only_the_files(
+    daemon: Daemon, spawn: Spawner, clip: Clip, disk: SmallDisk
+) -> None:
+    tracks, frames = clip
+    packager = Packager(spawn, KEY, "--directory", str(disk.outside / "www"))
+    file = disk.outside / "www" / KEY / "track-0.m3u8"
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        wait_until(file.exists, what="the playlist in the directory")
+        disk.fill()
+        publish(publisher, again(clip, 6))
+        wait_until(lambda: "No space left on device" in packager.script.errors, what="the full disk to be told")
+        served = newest(packager.await_file(TRACK).text)
+        publish(publisher, again(clip, 12))
+        wait_until(lambda: newest(packager.get(TRACK).text) > served, what="the stream to be served on")
+        assert packager.script.errors.count("No space left on device") == 1
+        assert m3u8.loads(file.read_text()).segments  # what was there is whole
+        disk.free()
+        wait_until(lambda: newest(file.read_text()) > served, what="the files to be written again")
+    wait_until(lambda: "ENDLIST" in file.read_text(), what="the end")
+    assert f"{KEY}: written again" in packager.script.errors
+    assert decoded(str(file.with_name("index.m3u8")), "-live_start_index", "0") == ""
 
 
 def test_what_can_not_work_is_one_line(daemon: Daemon, spawn: Spawner, tmp_path: Path) -> None:

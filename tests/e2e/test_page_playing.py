@@ -103,7 +103,7 @@ def watched(browser: Browser, folder: Path, what: str, *, flawless: bool) -> lis
     browser.evaluate(STANDSTILLS)
     looks = [look(browser)]
     while looks[-1].at - looks[0].at < WATCHED:
-        time.sleep(0.25)  # between two looks; nothing waits for it
+        time.sleep(1)  # between two looks, each of which costs the page some time
         looks.append(look(browser))
     first, last = looks[0], looks[-1]
     seconds, pictures, dropped = last.at - first.at, last.pictures - first.pictures, last.dropped - first.dropped

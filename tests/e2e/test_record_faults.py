@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +21,13 @@ from arclyd.recorder.segment import CONTAINERS
 from arclyd.recorder.session import published_ns
 from tests.clips import clip, publish
 from tests.recording import ARCLYD, KEY, decodes, eventually, files, index, over, stop, writing
-from tests.stress.resource_daemon import can_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.clips import Clip
     from tests.daemon import Daemon, Script
+    from tests.small_disk import SmallDisk
 
 SOURCE_SECONDS = 4
 STEP = Fraction(5)
@@ -240,45 +239,6 @@ def test_nobody_has_to_read_what_it_says(daemon: Daemon, tmp_path: Path, source:
 
 
 # ------------------------------------------------------------------- full disk
-
-
-@dataclass(frozen=True)
-class SmallDisk:
-    """A file system of a few MiB that only its own processes see; ``outside`` is where the test sees it."""
-
-    inside: Path
-    outside: Path
-    enter: tuple[str, ...]
-
-    def fill(self) -> None:
-        """Leave no room, but for less than a page."""
-        with (self.outside / "ballast").open("wb", buffering=0) as ballast:
-            try:
-                while True:
-                    ballast.write(bytes(4096))
-            except OSError:
-                return
-
-    def free(self) -> None:
-        (self.outside / "ballast").unlink()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    if not can_mount():
-        pytest.skip("a small disk needs unshare(1) and root")
-    inside = tmp_path / "disk"
-    inside.mkdir()
-    mount = 'mount -t tmpfs -o size=6m none "$0" && echo mounted && exec cat'
-    command = ["unshare", "-m", "sh", "-c", mount, str(inside)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        try:
-            assert holder.stdout.readline() == b"mounted\n"
-            enter = ("nsenter", f"--mount=/proc/{holder.pid}/ns/mnt", "--")
-            yield SmallDisk(inside, Path(f"/proc/{holder.pid}/root{inside}"), enter)
-        finally:
-            holder.kill()
 
 
 @contextmanager

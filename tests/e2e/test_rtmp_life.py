@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable
 from hashlib import sha256
@@ -126,7 +127,7 @@ def test_a_key_that_is_taken_is_refused_in_words(spawn: Spawner, encoder: Connec
     with arclyd.Publisher(KEY, [arclyd.Track.data()]):
         second = encoder(gateway.port)
         second.connect()
-        with pytest.raises(PermissionError, match=r"BadName.*already being published"):
+        with pytest.raises(PermissionError, match=r"BadName.*being published already"):
             second.publish()
         second.at_end()
     assert events("refused")[0]["code"] == "already_publishing"
@@ -194,6 +195,23 @@ def test_what_is_silent_or_says_nothing_of_use_is_let_go(spawn: Spawner, encoder
         late.play()
     gone("nothing published or played in 1 s")
     gone("nothing came for 1 s")
+
+
+def test_an_encoder_is_told_when_its_stream_is_ended_by_an_operator(spawn: Spawner, encoder: Connecting) -> None:
+    gateway = RtmpGateway(spawn)
+    obs = encoder(gateway.port).start()
+    obs.picture(0, nal(0), key=True)
+    with arclyd.connect() as control:
+        wait_until(lambda: [s.qos.keyframes for s in control.list_streams()] == [1], what="the stream")
+        control.end(KEY)
+    wait_until(lambda: sent_on(obs), what="the encoder to be told")
+    assert b"the stream was ended" in obs.at_end()
+
+
+def sent_on(obs: Obs) -> bool:
+    """One more picture, and whether the answer is there."""
+    obs.picture(40, nal(1), key=False)
+    return bool(select.select([obs.socket], [], [], 0.01)[0]) and b"BadName" in obs.peek()
 
 
 def test_a_frame_above_the_limit_ends_the_connection(spawn: Spawner, encoder: Connecting) -> None:

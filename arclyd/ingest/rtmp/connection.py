@@ -13,6 +13,7 @@ from arclyd.errors import (
     AlreadyPublishing,
     ArclydError,
     InvalidKey,
+    PublisherClosed,
     StreamNotFound,
     Unauthorized,
     WireError,
@@ -35,10 +36,27 @@ log: Final = logging.getLogger(__name__)
 CREDENTIALS: Final = ("user", "pass", "secret", "token")
 """What a query may carry for the daemon to judge."""
 
+FAREWELL_SECONDS: Final = 30.0
+"""For a client to read what is on its way to it, and to close."""
+
 PING_SECONDS: Final = 20.0
 
-FAREWELL_SECONDS: Final = 2.0
-"""For a refusal to be read before the connection is closed."""
+
+def _told(error: ArclydError) -> str:
+    """What a client may know of an error; the log has the rest."""
+    for kind, sentence in _TOLD.items():
+        if isinstance(error, kind):
+            return sentence or str(error)
+    return "not possible now"
+
+
+_TOLD: Final[dict[type[ArclydError], str]] = {
+    Unauthorized: "not allowed",
+    AlreadyPublishing: "the stream is being published already",
+    PublisherClosed: "the stream was ended, or another publisher took it over",
+    StreamNotFound: "no such stream",
+    InvalidKey: "",
+}
 
 
 class Connection(asyncio.Protocol):
@@ -88,7 +106,7 @@ class Connection(asyncio.Protocol):
         try:
             self._handle(self._session.receive(data))
         except ArclydError as error:
-            self.close(str(error))
+            self._fail(error)
         self._flush()
         pause = self._bucket.take(len(data), now)
         if pause and not self._closing:
@@ -185,7 +203,7 @@ class Connection(asyncio.Protocol):
         try:
             await work
         except ArclydError as error:
-            self.close(str(error))
+            self._fail(error)
         finally:
             self._work = None
         backlog, self._backlog = self._backlog, []
@@ -194,7 +212,7 @@ class Connection(asyncio.Protocol):
         try:
             self._handle(backlog)
         except ArclydError as error:
-            self.close(str(error))
+            self._fail(error)
         self._flush()
         self._go_on()
 
@@ -277,11 +295,15 @@ class Connection(asyncio.Protocol):
         return key, {word: query[word][:1024] for word in CREDENTIALS if word in query}
 
     def _refuse(self, stream: int, code: str, key: str, error: ArclydError) -> None:
-        """Say no in RTMP's way. What the daemon keeps to itself is not told."""
-        told = "not allowed" if isinstance(error, Unauthorized) else str(error)
-        self._session.refuse(stream, code, told)
-        shown = error.problem if isinstance(error, InvalidKey) else key
-        self.close(f"refused {shown[:200]}: {told}")
+        """Say no in RTMP's way."""
+        self._session.refuse(stream, code, _told(error))
+        self.close(f"refused {key[:200]}: {error}")
+
+    def _fail(self, error: ArclydError) -> None:
+        """It can't go on: the encoder is told so where it can be."""
+        if self._reception is not None and not isinstance(error, WireError):
+            self._session.refuse(self._reception.stream, "NetStream.Publish.BadName", _told(error))
+        self.close(str(error))
 
     def _closed(self, event: Closed) -> None:
         if self._reception is not None and event.stream == self._reception.stream:
@@ -295,11 +317,18 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._closing = reason
+        if self._reception is not None:
+            self._reception.interrupt()
         if abort:
             self._transport.abort()
             return
         self._flush()
-        self._transport.close()
+        if self._transport.can_write_eof():
+            # What still comes is read and thrown away: else the kernel would throw away what the client has to read.
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()
         asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._transport.abort)
 
     def _flush(self) -> None:

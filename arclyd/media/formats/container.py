@@ -15,7 +15,10 @@ from arclyd.media.codecs import CodecId, TrackKind
 from arclyd.media.formats import libav
 from arclyd.media.formats.continuity import Timeline
 from arclyd.media.formats.flv import FlvWriter
+from arclyd.media.formats.fmp4 import supports
+from arclyd.media.formats.fragmented import FragmentedMp4
 from arclyd.media.timebase import rescale_floor
+from arclyd.media.timed import TimedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,32 +34,8 @@ NEEDS_CONFIG: Final = frozenset(
 """Codecs that can't be described without their configuration record."""
 
 
-class MediaFrame(Protocol):
-    """What a muxer takes from a frame; `arclyd.client` frames have it. Times are in the time base of the track."""
-
-    @property
-    def track(self) -> int:
-        """The track's id."""
-
-    @property
-    def pts(self) -> int:
-        """When it is shown."""
-
-    @property
-    def dts(self) -> int:
-        """When it is decoded."""
-
-    @property
-    def duration(self) -> int | None:
-        """How long it is shown, if known."""
-
-    @property
-    def keyframe(self) -> bool:
-        """Decoding can start here."""
-
-    @property
-    def is_config(self) -> bool:
-        """A decoder configuration, no media."""
+class MediaFrame(TimedFrame, Protocol):
+    """What a muxer takes from a frame; `arclyd.client` frames have it."""
 
     def tobytes(self) -> bytes:
         """A checked copy of the payload."""
@@ -130,6 +109,17 @@ class FlvOutput:
             self._sink.write(value)
 
 
+def open_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> Output:
+    """MP4 with its index at the end; in fragments where the sink can't go back.
+
+    VP9 always goes in fragments: FFmpeg needs a pixel format for its index that only a decoder knows.
+    """
+    whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
+    if whole or not all(supports(track.codec) for track in tracks):
+        return libav.open_mp4(sink, tracks, seekable=whole)
+    return FragmentedMp4(sink, tracks)
+
+
 _COMMON: Final = frozenset({CodecId.H264, CodecId.H265, CodecId.AAC, CodecId.MP3, CodecId.OPUS})
 _TS_CODECS: Final = _COMMON | {CodecId.AC3}
 _MP4_CODECS: Final = _TS_CODECS | {CodecId.AV1, CodecId.VP9, CodecId.VVC}
@@ -141,7 +131,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
         entry.name: entry
         for entry in (
             Format("ts", (".ts", ".m2ts", ".mts"), _TS_CODECS, libav.open_ts),
-            Format("mp4", (".mp4", ".m4v", ".m4a", ".mov"), _MP4_CODECS, libav.open_mp4),
+            Format("mp4", (".mp4", ".m4v", ".m4a", ".mov"), _MP4_CODECS, open_mp4),
             Format("mkv", (".mkv", ".mka"), _MKV_CODECS, libav.open_mkv),
             Format("flv", (".flv",), _FLV_CODECS, FlvOutput, single=True),
         )

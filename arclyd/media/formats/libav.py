@@ -57,6 +57,11 @@ def open_ts_live(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> Liba
     return LibavOutput(sink, "mpegts", tracks, seekable=seekable, options=LIVE)
 
 
+def open_ts_piece(sink: Sink, tracks: Sequence[Track]) -> LibavOutput:
+    """The same for pieces that are made one stream of by `ts_joined`."""
+    return LibavOutput(sink, "mpegts", tracks, seekable=False, options={"mpegts_copyts": "1"})
+
+
 def open_ts(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
     """MPEG-TS: FFmpeg puts parameter sets and ADTS headers where they belong."""
     return LibavOutput(sink, "mpegts", tracks, seekable=seekable)
@@ -69,21 +74,17 @@ def open_mkv(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOut
 
 
 def open_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
-    """MP4 with its index at the end; in fragments where the sink can't go back.
-
-    VP9 always goes in fragments: FFmpeg describes it by its first frame there, and otherwise needs a pixel format
-    that only a decoder knows.
-    """
-    whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
-    return LibavOutput(sink, "mp4", tracks, seekable=seekable, options=NO_OPTIONS if whole else FRAGMENTED)
+    """MP4 with its index at the end; in fragments where the sink can't go back, each track from zero on."""
+    return LibavOutput(sink, "mp4", tracks, seekable=seekable, options=NO_OPTIONS if seekable else FRAGMENTED)
 
 
 def open_growing_mp4(sink: Sink, tracks: Sequence[Track], *, seekable: bool) -> LibavOutput:
     """MP4 that plays at every moment: fragments of a keyframe or a second each.
 
     Where the sink can go back, closing it adds the index of a whole file and leaves every byte of media where it is
-    (FFmpeg's ``hybrid_fragmented``); VP9 stays in fragments (see `open_mp4`). Nothing is written before every track
-    has had a frame: then the header says when each of them begins (``delay_moov``), which FFmpeg else forgets.
+    (FFmpeg's ``hybrid_fragmented``); VP9 stays in fragments: FFmpeg needs a pixel format for its index that only a
+    decoder knows. Nothing is written before every track has had a frame: then the header says when each of them begins
+    (``delay_moov``), which FFmpeg else forgets.
     """
     whole = seekable and all(track.codec is not CodecId.VP9 for track in tracks)
     flags = "frag_keyframe+default_base_moof+delay_moov" + ("+hybrid_fragmented" if whole else "")

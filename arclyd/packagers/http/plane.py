@@ -17,7 +17,7 @@ from arclyd.packagers.hls.media_playlist import Report, Style, last_part, media_
 from arclyd.packagers.hls.multivariant import multivariant
 from arclyd.packagers.hls.transport import transport_segment, transportable
 from arclyd.packagers.http import answers
-from arclyd.packagers.http.endless import endless
+from arclyd.packagers.http.endless import Endless
 from arclyd.packagers.http.snapshot import Snapshots
 from arclyd.packagers.roster import whole
 from arclyd.packagers.variant import Variant
@@ -59,6 +59,7 @@ class Plane:
         self._texts: dict[tuple[str, ...], tuple[object, answers.Text]] = {}
         self._transports: dict[tuple[str, int], bytes] = {}
         self._snapshots = Snapshots()
+        self._watched = Endless()
         self._fixed: dict[str, Handler] = {
             names.MULTIVARIANT: self._multivariant,
             names.TRANSPORT_MULTIVARIANT: self._multivariant,
@@ -194,6 +195,8 @@ class Plane:
 
     @staticmethod
     async def _wait(channel: Channel, condition: Callable[[], bool]) -> None:
+        if condition():
+            return
         seconds = PATIENCE * float(channel.window.target or channel.settings.cutting.segment)
         try:
             async with asyncio.timeout(seconds):
@@ -203,16 +206,26 @@ class Plane:
 
     # ------------------------------------------------------------------ media
 
+    def _holding(self, channel: Channel, file: str) -> Channel:
+        """The channel, or the one of the stream before it, if what is asked for is of that one."""
+        earlier = self._roster.earlier(channel.key)
+        if earlier is None:
+            return channel
+        if (init := names.read_init(file)) is not None:
+            return channel if channel.window.lane_named(init) else earlier
+        return earlier if names.life_of(file) == earlier.window.id != channel.window.id else channel
+
     async def _media(self, request: web.Request, channel: Channel, file: str) -> web.StreamResponse:
+        channel = self._holding(channel, file)
         window = channel.window
         if (init := names.read_init(file)) is not None:
             found = window.lane_named(init)
             if found is None:
                 raise web.HTTPNotFound
-            return answers.media(request, [found.init], answers.MP4 if found.is_video else answers.SOUND_MP4)
+            return await answers.media(request, [found.init], answers.MP4 if found.is_video else answers.SOUND_MP4)
         self._viewers.seen(channel.key, _viewer(request))
         if (transport := names.read_transport(file)) is not None:
-            return self._transport(request, channel, *transport)
+            return await self._transport(request, channel, *transport)
         named = names.read_media(file)
         if named is None or named.id != window.id:
             raise web.HTTPNotFound
@@ -228,9 +241,9 @@ class Plane:
         pieces = [chunk.data for index, chunk in segment.part_chunks(named.lane) if part in {None, index}]
         if not pieces:
             raise web.HTTPNotFound
-        return answers.media(request, pieces, content_type)
+        return await answers.media(request, pieces, content_type)
 
-    def _transport(self, request: web.Request, channel: Channel, life: str, number: int) -> web.StreamResponse:
+    async def _transport(self, request: web.Request, channel: Channel, life: str, number: int) -> web.StreamResponse:
         segment = channel.window.segment(number)
         if life != channel.window.id or segment is None or not segment.complete:
             raise web.HTTPNotFound
@@ -240,7 +253,7 @@ class Plane:
         self._transports[life, number] = made
         if len(self._transports) > MOST_TRANSPORTS:
             del self._transports[next(iter(self._transports))]
-        return answers.media(request, [made], answers.TS)
+        return await answers.media(request, [made], answers.TS)
 
     async def _endless(self, request: web.Request, channel: Channel) -> web.StreamResponse:
         name = request.match_info["file"].partition(".")[2]
@@ -250,7 +263,7 @@ class Plane:
             return response
         with self._viewers.connected(channel.key):
             try:
-                async for data in endless(channel, name):
+                async for data in self._watched.watch(channel, name):
                     if not response.prepared:
                         await response.prepare(request)
                     await response.write(data)
@@ -271,7 +284,7 @@ class Plane:
             raise web.HTTPNotFound(text=str(error)) from error
         if picture is None:
             raise web.HTTPNotFound
-        return answers.media(request, [picture], answers.JPEG, "max-age=1")
+        return await answers.media(request, [picture], answers.JPEG, "max-age=1")
 
 
 async def _growing(
@@ -288,11 +301,15 @@ async def _growing(
         sent = len(chunks)
         if segment.complete:
             return response
-        await channel.until(partial(_has_more, segment, lane, sent))
+        if channel.over:  # what is cut off must not be taken for the whole
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await channel.until(partial(_has_more, channel, segment, lane, sent))
 
 
-def _has_more(segment: Segment, lane: int, sent: int) -> bool:
-    return segment.complete or len(segment.chunks(lane)) > sent
+def _has_more(channel: Channel, segment: Segment, lane: int, sent: int) -> bool:
+    return segment.complete or channel.over or len(segment.chunks(lane)) > sent
 
 
 def _reports(channel: Channel, lane: int | None, renditions: list[Channel], query: str) -> list[Report]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,10 @@ CORS: Final = {
 """Players come from pages of any origin; nothing here depends on cookies."""
 
 BACKLOG: Final = 1024
+SEND_BUFFER: Final = 256 << 10
+"""Bytes the kernel keeps of what a client has yet to take: 20 Mb/s over 100 ms. Without a bound it goes to megabytes,
+which are copied for nothing where the client never reads."""
+
 KEEPALIVE_SECONDS: Final = 20.0
 FAREWELL_SECONDS: Final = 1.0
 """At the end, for answers that are on their way; endless ones have none."""
@@ -79,8 +84,15 @@ async def serving(routes: Iterable[web.RouteDef], front: Front) -> AsyncIterator
     watching = asyncio.create_task(guard.run())
     try:
         listening = await asyncio.get_running_loop().create_server(
-            guard.protocol, front.host, front.port, ssl=front.tls, backlog=BACKLOG
+            guard.protocol,
+            front.host,
+            front.port,
+            ssl=front.tls,
+            ssl_handshake_timeout=front.limits.idle_seconds if front.tls else None,
+            backlog=BACKLOG,
         )
+        for each in listening.sockets:  # what they accept inherits it
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         try:
             yield listening.sockets[0].getsockname()[:2]
         finally:

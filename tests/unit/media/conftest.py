@@ -17,6 +17,8 @@ import av
 import numpy as np
 import pytest
 
+from tests.scheduling import scheduled_as_before
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -82,7 +84,7 @@ def encode_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Enco
         if codec == "libx265":  # the one bundled with PyAV now and then writes broken packets under load
             _encode_by_ffmpeg(path, codec, f"testsrc=size={width}x{height}:rate={rate}", frames, pix_fmt, options or {})
             return _read(path)
-        with av.open(str(path), "w") as container:
+        with scheduled_as_before(), av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=rate, options=options or {})
             stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
             if aspect is not None:
@@ -117,7 +119,7 @@ def encode_audio(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Enco
         options: dict[str, str] | None = None,
     ) -> Encoded:
         path = folder / f"{len(list(folder.iterdir()))}.{suffix}"
-        with av.open(str(path), "w") as container:
+        with scheduled_as_before(), av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=rate, layout=layout, options=options or {})
             channels = stream.codec_context.layout.nb_channels
             tone = np.sin(np.arange(int(rate * seconds)) * (2 * math.pi * 440 / rate)).astype(np.float32)

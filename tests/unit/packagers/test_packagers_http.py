@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from arclyd.control import tokens
 from arclyd.packagers import bookmark, names
-from arclyd.packagers.http.answers import byte_range
+from arclyd.packagers.http.answers import SLICE, byte_range, media
 from arclyd.packagers.http.guard import Limits
 from arclyd.packagers.http.server import Front, serving
 from arclyd.packagers.http.viewers import ABSENT_SECONDS, Viewers
@@ -76,13 +76,21 @@ RESUME = Resume({2: 2, 434: 5}, 2, Fraction(7, 3), 1_700_000_000_000_000_000, 1,
 
 
 def test_a_bookmark_is_read_as_it_was_written() -> None:
-    assert bookmark.read(bookmark.write("ab12", Cutting(), RESUME), Cutting()) == ("ab12", RESUME)
-    assert bookmark.read(bookmark.write("ab12", Cutting(), RESUME), Cutting(Fraction(3))) is None
+    for cutting in (Cutting(), Cutting(Fraction(3))):
+        read = bookmark.read(bookmark.write("ab12", cutting, RESUME))
+        assert read == bookmark.Bookmark("ab12", cutting, RESUME)
+
+
+def test_no_more_numbers_were_given_out_than_there_were_frames() -> None:
+    found = bookmark.Bookmark("ab12", Cutting(), RESUME)
+    assert found.numbers_by(434) == (5, 2)
+    assert found.numbers_by(500) == (71, 68)
+    assert found.numbers_by(3) == (5, 2)
 
 
 @given(st.text(max_size=60))
 def test_other_text_is_no_bookmark(text: str) -> None:
-    assert bookmark.read(text, Cutting()) is None
+    assert bookmark.read(text) is None
 
 
 def test_a_bookmark_of_the_largest_numbers_fits_a_tag() -> None:
@@ -102,16 +110,19 @@ def test_names_are_read_as_they_were_made(number: int, lane: int, part: int) -> 
 # ----------------------------------------------------------------- the server
 
 
-class Stub:
+class ByPath:
     """Answers what the path asks for: at once, large, without end, or when told."""
 
     def __init__(self) -> None:
         self.told = asyncio.Event()
+        self.large: list[asyncio.WriteTransport] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         match request.match_info["file"]:
             case "large":
-                return web.Response(body=bytes(1 << 24))
+                assert request.transport is not None
+                self.large.append(request.transport)
+                return await media(request, [bytes(1 << 20)] * 16, "video/mp4")
             case "endless":
                 response = web.StreamResponse()
                 await response.prepare(request)
@@ -123,11 +134,11 @@ class Stub:
 
 
 @asynccontextmanager
-async def server(**limits: float) -> AsyncIterator[tuple[Stub, int]]:
-    stub = Stub()
+async def server(**limits: float) -> AsyncIterator[tuple[ByPath, int]]:
+    handler = ByPath()
     front = Front("127.0.0.1", 0, limits=Limits(**limits))  # type: ignore[arg-type] # passed through
-    async with serving([web.get("/{app}/{name}/{file}", stub.handle)], front) as (_, port):
-        yield stub, port
+    async with serving([web.get("/{app}/{name}/{file}", handler.handle)], front) as (_, port):
+        yield handler, port
 
 
 async def ask(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -177,15 +188,18 @@ def test_who_never_ends_a_header_is_given_up() -> None:
 @pytest.mark.parametrize("path", ["large", "endless"])
 def test_who_does_not_read_is_given_up_and_holds_nobody_up(path: str) -> None:
     async def stalled() -> None:
-        async with server(stalled_seconds=1.0) as (_, port):
+        async with server(stalled_seconds=1.0) as (handler, port):
             lazy = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
             poller = select.poll()
             for each in lazy:
                 each.sendall(f"GET /a/b/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                 poller.register(each, select.POLLERR | select.POLLHUP)
             assert await status(port) == b"HTTP/1.1 200 OK\r\n"
+            waiting = 0
             while len(poller.poll(0)) < len(lazy):
+                waiting = max(waiting, *(each.get_write_buffer_size() for each in handler.large), 0)
                 await asyncio.sleep(0.01)
+            assert (path == "large") <= waiting <= 4 * SLICE  # what it does not take is not kept for it
             for each in lazy:
                 each.close()
 
@@ -194,11 +208,11 @@ def test_who_does_not_read_is_given_up_and_holds_nobody_up(path: str) -> None:
 
 def test_who_waits_for_us_is_not_idle() -> None:
     async def waiting() -> None:
-        async with server(idle_seconds=0.5) as (stub, port):
+        async with server(idle_seconds=0.5) as (handler, port):
             silent, writer = await asyncio.open_connection("127.0.0.1", port)
             reader, other = await ask(port, "later")
             assert await ended(silent)  # as long as that took, the other one waited, too
-            stub.told.set()
+            handler.told.set()
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
             await shut(writer, other)
 

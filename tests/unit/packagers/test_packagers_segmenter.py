@@ -229,3 +229,23 @@ def test_numbers_go_on_higher_where_the_ring_no_longer_holds_a_mark(clip: Callab
     again = parts_of(cut(Segmenter(cutting, resume), tracks, [*configs, *held]))
     assert again[0].segment > before[-1].segment
     assert again[0].period.number > before[-1].period.number
+
+
+def test_a_stream_without_keyframes_is_cut_all_the_same(clip: Callable[[str], Clip]) -> None:
+    """Also at first, when it is not known how long a segment may last."""
+    tracks, frames = clip("h264_aac.mp4")
+    first = next(frame for frame in frames if frame.track == 0 and frame.keyframe)
+    longer = [*frames, *(each for n in range(1, 8) for each in later(frames, tracks, Fraction(6 * n), 1000 * n))]
+    endless = [replace(frame, keyframe=frame.track == 1 or frame is first) for frame in longer]
+    events = cut(Segmenter(Cutting()), tracks, endless, end=False)
+    assert len(closed(events)) == 2
+
+
+def test_a_broken_configuration_is_told_once(clip: Callable[[str], Clip]) -> None:
+    tracks, frames = clip("h264_aac.mp4")
+    broken = [replace(frame, payload=frame.payload[:9]) if frame.is_config else frame for frame in frames]
+    segmenter = Segmenter(Cutting())
+    assert not parts_of(cut(segmenter, tracks, broken[:300]))
+    (problem,) = [each for each in segmenter.take_problems() if "H.264" in each or "h264" in each]
+    assert "avcC" in problem
+    assert not segmenter.take_problems()

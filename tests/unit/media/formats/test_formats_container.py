@@ -184,3 +184,37 @@ def test_formats_by_file_name() -> None:
         "flv",
     ]
     assert format_of("e.avi") is None
+
+
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize(("name", "seekable"), [("mp4", True), ("mp4", False), ("mkv", False), ("ts", True)])
+def test_picture_and_sound_stay_as_far_apart_as_they_were(name: str, seekable: bool, late: int) -> None:
+    """Half a second, by which one of them begins later; also where the container is never gone back in."""
+    tracks, frames = clip()
+    half = [Fraction(1, 2) / track.time_base for track in tracks]
+    moved = [
+        replace(f, pts=f.pts + int(half[f.track]), dts=f.dts + int(half[f.track])) if f.track == late else f
+        for f in frames
+    ]
+    if late == 0:  # sound from before the picture is left out, so that the first of it is the one at its time
+        moved.sort(key=lambda f: f.dts * tracks[f.track].time_base)
+    found = demux(mux(name, tracks, moved, seekable=seekable))
+    apart = found["audio"][0][0] - found["video"][0][0]
+    first = min(f.pts * tracks[1].time_base for f in moved if f.track == 1 and f.pts * tracks[1].time_base >= late / 2)
+    begins = Fraction(1, 2) * (1 - late) + frames[0].pts * tracks[0].time_base
+    wanted = float(first - begins) if late else pytest.approx(0.0, abs=0.0214)
+    assert apart == pytest.approx(wanted, abs=0.002) if late else apart == wanted
+
+
+def test_fragments_come_out_while_a_track_is_silent() -> None:
+    """Nothing is held much longer than a second, whatever the others do."""
+    tracks, frames = clip()
+    sink, sizes = Pipe(), []
+    muxer = Muxer(sink, FORMATS["mp4"], tracks, seekable=False)
+    pictures = [frame for frame in frames if frame.track == 0]
+    for frame in pictures:
+        muxer.write(frame)
+        sizes.append(len(sink.data))
+    assert len(set(sizes)) == 6
+    muxer.close()
+    assert [payload for _, _, payload in demux(sink.data)["video"]] == [frame.payload for frame in pictures]
