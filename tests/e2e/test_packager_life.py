@@ -223,16 +223,15 @@ def test_it_goes_on_without_its_daemon_and_with_the_next(daemon: Daemon, spawn: 
             wait_until(lambda: "package.resume" in control.metadata(KEY).tags, what="the new daemon to hear of it")
 
 
-def test_streams_are_shown_as_the_renditions_they_are_named(
-    daemon: Daemon, spawn: Spawner, clip: Clip, tmp_path: Path
-) -> None:
+def test_streams_are_shown_as_the_renditions_they_are_named(daemon: Daemon, spawn: Spawner, tmp_path: Path) -> None:
     """There is no stream of the name they are renditions of; sizes, rates and bandwidths are told as they are."""
-    large = read_clip(make_clip(tmp_path, "h264_large_aac.mp4"), time.time_ns())
+    paths, now_ns = [make_clip(tmp_path, name) for name in ("h264_large_aac.mp4", "h264_aac.mp4")], time.time_ns()
+    large, small = read_clip(paths[0], now_ns), read_clip(paths[1], now_ns - 1_000_000_000)  # begun a second earlier
     named = ("--rendition", "live/cam1~high=live/studio_a", "--rendition", "live/cam1~low=live/studio_b")
     packager = Packager(spawn, *named, "--directory", str(tmp_path / "www"))
-    with publishing("live/studio_a", large[0]) as high, publishing("live/studio_b", clip[0]) as low:
+    with publishing("live/studio_a", large[0]) as high, publishing("live/studio_b", small[0]) as low:
         publish(high, large[1])
-        publish(low, clip[1])
+        publish(low, small[1])
         for name in ("high", "low"):
             packager.await_file(f"/live/cam1~{name}/track-0.m3u8")
         text = packager.get("/live/cam1/index.m3u8").text
