@@ -35,8 +35,8 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(inside: Path) -> Iterator[SmallDisk]:
-    """One of 6 MiB at ``inside``, a directory."""
-    mount = 'mount -t tmpfs -o size=6m none "$0" && echo mounted && exec cat'
+    """One of 24 MiB at ``inside``, a directory."""
+    mount = 'mount -t tmpfs -o size=24m none "$0" && echo mounted && exec cat'
     command = ["unshare", "-m", "sh", "-c", mount, str(inside)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

@@ -15,7 +15,7 @@ from arclyd.errors import AlreadyPublishing, ArclydError, DaemonUnavailable
 from arclyd.ingest.limits import Census, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
     from arclyd.media.track import Track
 
@@ -25,6 +25,7 @@ QUIET_SECONDS: Final = 1.0
 """An encoder that has said nothing for so long may have been cut off: it finds its place free when it comes back."""
 
 LOOK_SECONDS: Final = 0.05
+TICK_SECONDS: Final = 1.0
 CLAIMS_AT_ONCE: Final = 8
 """Threads that wait for the daemon while streams are claimed."""
 
@@ -146,6 +147,29 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    @contextlib.asynccontextmanager
+    async def attended(self) -> AsyncIterator[None]:
+        """Connections are looked after while this is entered, and ended with it: their encoders may come back."""
+        ticking = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+            for connection in list(self.connections):
+                connection.close("the gateway ends", abort=True)
+            await asyncio.sleep(0)  # for them to be told so
+            with contextlib.suppress(TimeoutError):
+                await self.aclose()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.monotonic()
+            for connection in list(self.connections):
+                connection.tick(now)
 
     async def aclose(self) -> None:
         """Wait for what was begun."""

@@ -7,18 +7,22 @@ import os
 import re
 import subprocess
 from contextlib import closing
+from fractions import Fraction
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import arclyd
 from arclyd.ingest.file.source import open_file
+from tests.clips import publish
 from tests.e2e.reading import READER
 from tests.recording import ARCLYD
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from tests.clips import Sample
     from tests.daemon import Script, Spawner
 
 KEY = "live/cam1"
@@ -64,18 +68,30 @@ def reader(spawn: Spawner, key: str = KEY) -> Script:
     return spawn(READER, key, json.dumps({"wait": 60, "start": "oldest"}), name="reader")
 
 
-def caught_up(key: str, readers: int = 1) -> bool:
-    """So many readers have all there is. One that has not begun to read stands where the head was when it came: of
-    frames published since, it has none."""
-    with arclyd.connect() as control:
-        head, found = control.info(key).head, control.subscribers(key)
-    return len(found) == readers and all(subscriber.cursor == head for subscriber in found)
-
-
 def watching(key: str = KEY) -> int:
     """How many read a stream."""
     with arclyd.connect() as control:
         return len(control.subscribers(key))
+
+
+def publish_until_begun(
+    publisher: arclyd.Publisher, samples: Sequence[Sample], *, readers: int = 1, shift: Fraction = Fraction(0)
+) -> None:
+    """Publish samples, no keyframe among them, until so many readers have begun with what was there before.
+
+    One that has not stands where the head was when it came, and moves on only when it has begun: two steps are seen.
+    """
+    half = len(samples) // 2
+    wait_until(lambda: watching() == readers, what="the readers")
+    for lot in (samples[:half], samples[half:]):
+        publish(publisher, lot, shift=shift)
+        wait_until(lambda: _caught_up(readers), what="the readers to have read all")
+
+
+def _caught_up(readers: int) -> bool:
+    with arclyd.connect() as control:
+        head, found = control.info(KEY).head, control.subscribers(KEY)
+    return len(found) == readers and all(subscriber.cursor == head for subscriber in found)
 
 
 def received(script: Script) -> tuple[list[list[str]], list[str]]:

@@ -10,7 +10,7 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, RtmpGateway, caught_up, watching
+from tests.e2e.rtmp import KEY, RtmpGateway, publish_until_begun, watching
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -56,12 +56,9 @@ def watched(script: Script, number: int) -> list[list[str]]:
 
 def go_on(publisher: arclyd.Publisher, clip: clips.Clip, players: int) -> None:
     """Publish the clip once more, its pictures when all players have begun where the newest keyframe was until now."""
-    shift = clips.Fraction(4)
-    wait_until(lambda: watching() == players, what="the players")
-    clips.publish(publisher, clip.of(1)[:3], shift=shift)
-    wait_until(lambda: caught_up(KEY, players), what="the players to have read all")
-    later = clip.of(1)[:3]
-    clips.publish(publisher, [sample for sample in clip.samples if sample not in later], shift=shift)
+    shift, first = clips.Fraction(4), clip.of(1)[:6]
+    publish_until_begun(publisher, first, readers=players, shift=shift)
+    clips.publish(publisher, [sample for sample in clip.samples if sample not in first], shift=shift)
 
 
 @pytest.mark.parametrize(

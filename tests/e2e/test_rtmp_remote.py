@@ -8,7 +8,7 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, RtmpGateway, caught_up, reader, received, watching
+from tests.e2e.rtmp import KEY, RtmpGateway, publish_until_begun, reader, received
 from tests.recording import ARCLYD
 from tests.waiting import wait_until
 
@@ -26,9 +26,7 @@ def publish_to_a_reader(publisher: arclyd.Publisher, clip: clips.Clip) -> None:
     """Publish all of a clip, most of it once somebody reads on from its first keyframe."""
     begin, more = len(before(clip, 0.3)), len(before(clip, 0.6))
     clips.publish(publisher, clip.samples[:begin])
-    wait_until(lambda: watching() == 1, what="the stream to be asked for")
-    clips.publish(publisher, clip.samples[begin:more])
-    wait_until(lambda: caught_up(KEY), what="the first frames to be read")
+    publish_until_begun(publisher, clip.samples[begin:more])
     clips.publish(publisher, clip.samples[more:])
 
 

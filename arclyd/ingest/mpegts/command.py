@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,8 +19,6 @@ from arclyd.serving import loop_factory, stopped, tell_address
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
-
-TICK_SECONDS: Final = 1.0
 
 
 @click.command
@@ -92,21 +88,6 @@ async def _run(address: Address, key: str, limits: Limits, socket: str | None) -
         await control.version()  # a daemon that is not there is told now
         gateway = Gateway(control, limits, f"mpegts+{address.scheme}")
         with stopped() as stop:
-            async with _listening(gateway, key, address) as (host, port):
+            async with gateway.attended(), _listening(gateway, key, address) as (host, port):
                 tell_address(address.scheme, host, port)
-                ticking = asyncio.create_task(_tick(gateway))
                 await stop.wait()
-                ticking.cancel()
-            for connection in list(gateway.connections):
-                connection.close("the gateway ends", abort=True)
-            await asyncio.sleep(0)  # for them to be told so
-            with contextlib.suppress(TimeoutError):
-                await gateway.aclose()
-
-
-async def _tick(gateway: Gateway) -> None:
-    while True:
-        await asyncio.sleep(TICK_SECONDS)
-        now = time.monotonic()
-        for connection in list(gateway.connections):
-            connection.tick(now)

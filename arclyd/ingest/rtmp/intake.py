@@ -10,7 +10,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import FrameTooLarge, MediaError, WireError
+from arclyd.errors import FrameTooLarge, MediaError
+from arclyd.ingest.claimed import Claimed
 from arclyd.ingest.rtmp.lane import MILLISECOND, NANOSECOND, Lane
 from arclyd.media.codecs import TrackKind
 from arclyd.media.formats.continuity import Timeline
@@ -36,9 +37,6 @@ TOGETHER_MS: Final = 250
 MAX_LANES: Final = 16
 """Tracks a stream may have in the ring."""
 
-MAX_CLAIMS: Final = 32
-"""Times the tracks may change in one connection; each costs every reader a new start."""
-
 _HALF: Final = 1 << 31
 _WRAP: Final = (1 << 32) - 1
 
@@ -50,23 +48,6 @@ class _Held:
     lane: Lane
     time_ms: int
     part: Part
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was left out: frames ``damaged`` (or of a track that was not described), ``too_large``, ``gated``.
-
-    Gated is what came before the first keyframe.
-    """
-
-    damaged: int = 0
-    too_large: int = 0
-    gated: int = 0
-
-    @property
-    def dropped(self) -> int:
-        """All of them."""
-        return self.damaged + self.too_large + self.gated
 
 
 def _starts(held: _Held) -> bool:
@@ -90,18 +71,17 @@ class Intake:
     """One stream on its way in."""
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self._stream = Claimed("RTMP")
+        self.counts = self._stream.counts
         self.unsupported: set[str] = set()
         """Kinds of tracks that arclyd does not carry."""
         self.color: bytes | None = None
         """What the picture's newest metadata packet says (colours, HDR), AMF values."""
-        self._publisher: Publisher | None = None
         self._lanes: dict[tuple[TrackKind, int], Lane] = {}
         self._expected: frozenset[TrackKind] = frozenset()
         self._picture = (0, 0)
         self._held: list[_Held] = []
         self._held_bytes = 0
-        self._claims = 0
         self._scale = 1
         self._timeline = Timeline([])
         self._gate = False
@@ -161,10 +141,10 @@ class Intake:
             lane.learn(part)
         if not lane.ready or not len(part.payload):
             self.counts.damaged += 1
-        elif self._publisher is None or lane.place < 0:
+        elif self._stream.publisher is None or lane.place < 0:
             self._hold(lane, part, time_ms)
         else:
-            self._publish(self._publisher, lane, part, time_ms)
+            self._publish(self._stream.publisher, lane, part, time_ms)
 
     def _open(self, part: Part) -> Lane | None:
         assert part.codec is not None
@@ -187,7 +167,7 @@ class Intake:
             if lane.kind is not TrackKind.VIDEO or not config:
                 return
             lane.config = config  # its readers may know better
-        if self._publisher is None or lane.place < 0:
+        if self._stream.publisher is None or lane.place < 0:
             return
         if before != (
             lane.sample_rate,
@@ -195,7 +175,7 @@ class Intake:
         ):  # these stand in the table of tracks: it has to be declared anew
             lane.place = -1
             return
-        self._publisher.set_config(lane.place, config, width=lane.width, height=lane.height)
+        self._stream.publisher.set_config(lane.place, config, width=lane.width, height=lane.height)
 
     def _unwrap(self, timestamp: int) -> int:
         """The time on a line without end: what looks like a step of more than 24 days is a wrap."""
@@ -215,7 +195,7 @@ class Intake:
         ready = {lane.kind for lane in self._lanes.values() if lane.ready}
         complete = (self._expected or {TrackKind.VIDEO, TrackKind.AUDIO}) <= ready
         joinable = TrackKind.VIDEO not in ready or any(map(_starts, self._held))
-        if self._publisher is not None or (complete and joinable):
+        if self._stream.publisher is not None or (complete and joinable):
             return True
         over_time = self._held[-1].time_ms - self._held[0].time_ms >= HELD_MS
         return over_time or self._held_bytes >= HELD_BYTES or len(self._held) >= HELD_FRAMES
@@ -223,7 +203,7 @@ class Intake:
     @property
     def live(self) -> bool:
         """Frames go into the ring."""
-        return self._publisher is not None
+        return self._stream.publisher is not None
 
     def tracks(self) -> list[Track]:
         """The tracks there are now, in the order of the ring's; those that are not ready yet are left out.
@@ -231,10 +211,7 @@ class Intake:
         Raises:
             WireError: they changed too often.
         """
-        self._claims += 1
-        if self._claims > MAX_CLAIMS:
-            raise WireError("RTMP", f"the tracks changed {MAX_CLAIMS} times")
-        self._interrupt()
+        self._stream.anew()
         exact = any(held.part.nanoseconds for held in self._held)
         self._scale = 1_000_000 if exact else 1
         base = NANOSECOND if exact else MILLISECOND
@@ -247,7 +224,7 @@ class Intake:
 
     def begin(self, publisher: Publisher) -> None:
         """The claim of `tracks` was granted: what was held goes out."""
-        self._publisher = publisher
+        self._stream.publisher = publisher
         held, self._held, self._held_bytes = self._held, [], 0
         for item in _keyframe_first(held):
             if item.lane.place < 0:
@@ -257,19 +234,13 @@ class Intake:
 
     def release(self) -> Publisher | None:
         """The stream is over: its publisher, if there is one, to be ended."""
-        publisher, self._publisher = self._publisher, None
-        return publisher
+        return self._stream.release()
 
     def interrupt(self) -> None:
         """It broke off, and may go on: by the next connection, or with other tracks."""
         self._held.clear()
         self._held_bytes = 0
-        self._interrupt()
-
-    def _interrupt(self) -> None:
-        publisher, self._publisher = self._publisher, None
-        if publisher is not None:
-            publisher.interrupt()
+        self._stream.interrupt()
 
     # ------------------------------------------------------------------- out
 
@@ -297,6 +268,4 @@ class Intake:
                 droppable=part.droppable,
             )
         except FrameTooLarge as error:
-            self.counts.too_large += 1
-            if self.counts.too_large & (self.counts.too_large - 1) == 0:  # the 1st, 2nd, 4th, 8th …
-                log.warning("%s (%d left out so far)", error, self.counts.too_large)
+            self._stream.leave_out(error)

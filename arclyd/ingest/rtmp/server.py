@@ -1,10 +1,8 @@
-"""The listening socket of the RTMP gateway, and its second hand."""
+"""The listening socket of the RTMP gateway."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from arclyd.ingest.gateway import Gateway
 
 BACKLOG: Final = 512
-TICK_SECONDS: Final = 1.0
 TLS_SECONDS: Final = 10.0
 
 
@@ -35,24 +32,8 @@ async def serving(
         backlog=BACKLOG,
         ssl_handshake_timeout=TLS_SECONDS if tls else None,
     )
-    ticking = asyncio.create_task(_tick(gateway))
-    try:
-        yield listening.sockets[0].getsockname()[:2]
-    finally:
-        listening.close()
-        ticking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await ticking
-        for connection in list(gateway.connections):
-            connection.close("the gateway ends", abort=True)
-        await asyncio.sleep(0)  # for them to be told so
-        with contextlib.suppress(TimeoutError):
-            await gateway.aclose()
-
-
-async def _tick(gateway: Gateway) -> None:
-    while True:
-        await asyncio.sleep(TICK_SECONDS)
-        now = time.monotonic()
-        for connection in list(gateway.connections):
-            connection.tick(now)
+    async with gateway.attended():
+        try:
+            yield listening.sockets[0].getsockname()[:2]
+        finally:
+            listening.close()

@@ -10,7 +10,8 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import FrameTooLarge, MediaError, WireError
+from arclyd.errors import FrameTooLarge, MediaError
+from arclyd.ingest.claimed import Claimed
 from arclyd.ingest.ts.lane import Lane
 from arclyd.media.codecs import TrackKind
 from arclyd.media.formats.continuity import Timeline
@@ -39,9 +40,6 @@ MOST_BYTES: Final = 16 << 20
 TOGETHER_TICKS: Final = 90_000 // 4
 """By how much sound may come before the first keyframe and be kept: what multiplexers interleave by."""
 
-MAX_CLAIMS: Final = 32
-"""Times the tracks may change in one connection; each costs every reader a new start."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Held:
@@ -57,20 +55,6 @@ class _Held:
         return self.lane.kind is TrackKind.VIDEO and self.unit.keyframe and not self.unit.corrupt
 
 
-@dataclass(slots=True)
-class Counts:
-    """What was left out: frames ``damaged`` or not described, ``too_large``, ``gated`` before the first keyframe."""
-
-    damaged: int = 0
-    too_large: int = 0
-    gated: int = 0
-
-    @property
-    def dropped(self) -> int:
-        """All of them."""
-        return self.damaged + self.too_large + self.gated
-
-
 class Intake:
     """One transport stream on its way in.
 
@@ -80,13 +64,12 @@ class Intake:
     """
 
     def __init__(self, program: int | None = None, limits: Limits | None = None) -> None:
-        self.counts = Counts()
+        self._stream = Claimed("MPEG-TS")
+        self.counts = self._stream.counts
         self._demuxer = Demuxer(program, limits)
-        self._publisher: Publisher | None = None
         self._lanes: dict[int, Lane] = {}
         self._held: list[_Held] = []
         self._held_bytes = 0
-        self._claims = 0
         self._timeline = Timeline([])
         self._gate = False
 
@@ -98,7 +81,7 @@ class Intake:
     @property
     def live(self) -> bool:
         """Frames go into the ring."""
-        return self._publisher is not None
+        return self._stream.publisher is not None
 
     def data_tracks(self) -> dict[int, str]:
         """What the tracks of data carry, by their ids."""
@@ -140,7 +123,7 @@ class Intake:
         for stream in program.streams:
             lane = before.get(stream.pid)
             self._lanes[stream.pid] = lane if lane is not None and lane.stream == stream else Lane.of(stream)
-        if self._publisher is not None and list(before.values()) != list(self._lanes.values()):
+        if self._stream.publisher is not None and list(before.values()) != list(self._lanes.values()):
             for lane in self._lanes.values():
                 lane.place = -1
 
@@ -149,10 +132,10 @@ class Intake:
             unit = replace(unit, pts=self._demuxer.clock, dts=self._demuxer.clock)
         if not lane.framer.ready or (unit.dts is None and lane.kind is not TrackKind.VIDEO):
             self.counts.damaged += 1
-        elif self._publisher is None or lane.place < 0 or lane.sound != lane.framer.sound:
+        elif self._stream.publisher is None or lane.place < 0 or lane.sound != lane.framer.sound:
             self._hold(lane, unit)
         else:
-            self._publish(self._publisher, _Held(lane, unit, lane.framer.config))
+            self._publish(self._stream.publisher, _Held(lane, unit, lane.framer.config))
 
     def _hold(self, lane: Lane, unit: AccessUnit) -> None:
         if self._held_bytes >= MOST_BYTES:
@@ -170,7 +153,7 @@ class Intake:
         if not self._held:
             return False
         pictures = [lane for lane in self._lanes.values() if lane.kind is TrackKind.VIDEO]
-        goes_on = self._publisher is not None and all(lane.place >= 0 for lane in pictures)
+        goes_on = self._stream.publisher is not None and all(lane.place >= 0 for lane in pictures)
         joinable = not pictures or goes_on or any(item.starts for item in self._held)
         if joinable and all(lane.framer.ready for lane in self._lanes.values()):
             return True
@@ -184,10 +167,7 @@ class Intake:
         Raises:
             WireError: they changed too often.
         """
-        self._claims += 1
-        if self._claims > MAX_CLAIMS:
-            raise WireError("MPEG-TS", f"the tracks changed {MAX_CLAIMS} times")
-        self._interrupt()
+        self._stream.anew()
         lanes = sorted((lane for lane in self._lanes.values() if lane.framer.ready), key=lambda lane: lane.kind)
         for lane in self._lanes.values():
             lane.place = -1
@@ -198,7 +178,7 @@ class Intake:
 
     def begin(self, publisher: Publisher) -> None:
         """The claim of `tracks` was granted: what was held goes out."""
-        self._publisher = publisher
+        self._stream.publisher = publisher
         held, self._held, self._held_bytes = self._held, [], 0
         for item in _keyframe_first(held):
             if item.lane.place < 0:
@@ -208,19 +188,13 @@ class Intake:
 
     def release(self) -> Publisher | None:
         """The stream is over: its publisher, if there is one, to be ended."""
-        publisher, self._publisher = self._publisher, None
-        return publisher
+        return self._stream.release()
 
     def interrupt(self) -> None:
         """It broke off, and may go on: by the next connection, or with other tracks."""
         self._held.clear()
         self._held_bytes = 0
-        self._interrupt()
-
-    def _interrupt(self) -> None:
-        publisher, self._publisher = self._publisher, None
-        if publisher is not None:
-            publisher.interrupt()
+        self._stream.interrupt()
 
     # ------------------------------------------------------------------- out
 
@@ -248,9 +222,7 @@ class Intake:
                 corrupt=unit.corrupt,
             )
         except FrameTooLarge as error:
-            self.counts.too_large += 1
-            if self.counts.too_large & (self.counts.too_large - 1) == 0:  # the 1st, 2nd, 4th, 8th …
-                log.warning("%s (%d left out so far)", error, self.counts.too_large)
+            self._stream.leave_out(error)
 
 
 def _keyframe_first(held: list[_Held]) -> list[_Held]:
