@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from abc import ABC, abstractmethod
 from typing import Final
 
 from arclyd.errors import WireError
@@ -64,7 +65,7 @@ def _signed(key: bytes, digest: bytes) -> bytes:
     return noise + _mac(_mac(key + _COMMON, digest), noise)
 
 
-class Handshake:
+class Handshake(ABC):
     """One side of it: `receive` what comes, send what it gives back, until `done`; `rest` is what came after it."""
 
     def __init__(self) -> None:
@@ -81,8 +82,9 @@ class Handshake:
         self._received += data
         return b"".join(iter(self._step, b""))
 
+    @abstractmethod
     def _step(self) -> bytes:
-        raise NotImplementedError
+        """The next answer; empty: none yet."""
 
     def _take(self, size: int) -> bytes | None:
         if len(self._received) < size:

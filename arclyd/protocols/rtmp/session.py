@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from arclyd.protocols.rtmp import messages
@@ -27,7 +28,7 @@ _CHUNKS: Final = {Type.AUDIO: 4, Type.VIDEO: 6, Type.DATA: 5}
 _MEDIA: Final = frozenset((int(Type.AUDIO), int(Type.VIDEO)))
 
 
-class Session:
+class Session(ABC):
     """One side of a connection. `receive` bytes and look at the events; send what `data_to_send` gives.
 
     An event is a `Message` of audio or video, `Data`, or what the side's own class adds.
@@ -64,12 +65,12 @@ class Session:
             else:
                 yield from self._other(message)
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - a server has nothing to say first
         """The handshake is over."""
 
+    @abstractmethod
     def command(self, command: Command) -> Iterator[object]:
         """Answer a command, and make events of it."""
-        raise NotImplementedError
 
     def data_to_send(self) -> bytes:
         """What is to be sent; it is handed out once."""
