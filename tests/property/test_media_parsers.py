@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arclyd.errors import MediaError
-from arclyd.media.codecs import CodecId, aac, annexb, av1, h264, h265, opus
+from arclyd.media.codecs import CodecId, aac, ac3, annexb, av1, h264, h265, opus
 from arclyd.media.codecs.describe import ConfigFacts, describe_config
 
 # Written by libx264, libx265, libsvtav1, FFmpeg's aac and libopus.
@@ -22,6 +22,7 @@ AV1C = bytes.fromhex("81040c000a0b00000024c6abdf00be0010")
 KEY_UNIT = bytes.fromhex("0a0b000000043cfecc4af900403206100000800000")
 ASC = bytes.fromhex("138856e5a54880")
 PCE_ASC = bytes.fromhex("118004c4040021100d4c61766336322e32382e31303256e500")
+DAC3 = bytes.fromhex("103d40")  # 48 kHz, 5.1, 384 kbit/s (ETSI TS 102 366, F.4)
 HEAD = b"OpusHead\x01\x06\x38\x01\x80\xbb\x00\x00\x00\x00\x01\x04\x02\x00\x04\x01\x02\x03\x05"
 ADTS = bytes.fromhex("fff14c800161fc") + b"data" + bytes.fromhex("fff14c800161fc") + b"data"
 
@@ -54,6 +55,7 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     "ADTS header": (aac.AdtsHeader.parse, ADTS),
     "ADTS config": (lambda data: aac.AdtsHeader.parse(data).config, ADTS),
     "ADTS": (lambda data: list(aac.iter_adts(data)), ADTS),
+    "AC3SpecificBox": (ac3.read_config, DAC3),
     "OpusHead": (opus.OpusHead.parse, HEAD),
     "Opus packet": (opus.packet_samples, b"\x1b\x02"),
     "Annex B": (annexb.split_annexb, BYTE_STREAM),
@@ -66,6 +68,7 @@ CONFIGS = {
     CodecId.H265: HVCC,
     CodecId.AV1: AV1C,
     CodecId.AAC: ASC,
+    CodecId.AC3: DAC3,
     CodecId.OPUS: HEAD,
 }
 
