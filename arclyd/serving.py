@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import signal
 import ssl
 from typing import TYPE_CHECKING
@@ -47,9 +48,19 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     return context
 
 
+def log_events(*, quiet: bool) -> None:
+    """Tell on standard error of what comes and goes; ``quiet``: of errors only."""
+    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="arclyd: %(message)s")
+
+
+def host_port(host: str, port: int) -> str:
+    """``HOST:PORT`` or ``[V6]:PORT``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def tell_address(scheme: str, host: str, port: int) -> None:
     """Say where it is served, for people and for whoever started the process."""
-    click.echo(f"arclyd: serving on {scheme}://{f'[{host}]' if ':' in host else host}:{port}", err=True)
+    click.echo(f"arclyd: serving on {scheme}://{host_port(host, port)}", err=True)
 
 
 async def until(stop: asyncio.Event, work: list[Work]) -> None:

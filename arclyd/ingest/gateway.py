@@ -46,8 +46,21 @@ class Connection(Protocol):
 class Intake(Protocol):
     """What becomes a stream."""
 
+    @property
+    def live(self) -> bool:
+        """Frames go into the ring."""
+
     def tracks(self) -> list[Track]:
         """The tracks it is to be claimed with. Raises `ArclydError`: it can't be."""
+
+    def begin(self, publisher: Publisher) -> None:
+        """The claim of `tracks` was granted: what waited goes out."""
+
+    def release(self) -> Publisher | None:
+        """The stream is over: its publisher, if there is one, to be ended."""
+
+    def interrupt(self) -> None:
+        """It broke off, and may go on: by the next connection."""
 
 
 class Publishing(Protocol):

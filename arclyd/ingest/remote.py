@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from arclyd.client.publisher import POLICIES
 from arclyd.control.keys import parse_key
+from arclyd.ingest.listening import process_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +31,6 @@ def _room(url: str, verb: str) -> Callable[..., None]:
     return function
 
 
-def _log(*, quiet: bool) -> None:
-    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="arclyd: %(message)s")
-
-
 @click.command
 @click.argument("url")
 @click.argument("key")
@@ -42,9 +38,8 @@ def _log(*, quiet: bool) -> None:
     "--on-taken", type=click.Choice(POLICIES[:2]), help="If the key has a publisher (else: the application's)."
 )
 @click.option("--no-verify", is_flag=True, help="Take any TLS certificate.")
-@click.option("--socket", type=click.Path(), help="Control socket of the daemon (environment: ARCLYD_SOCKET).")
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
-def pull(url: str, key: str, *, on_taken: str | None, no_verify: bool, socket: str | None, quiet: bool) -> None:
+@process_options
+def pull(url: str, key: str, *, on_taken: str | None, no_verify: bool, socket: str | None) -> None:
     """Fetch the stream at URL and publish it as KEY, again and again until told to stop.
 
     A connection that can't be made, or breaks, is tried again after 1 s, and after twice as long each time up to 30 s;
@@ -52,7 +47,6 @@ def pull(url: str, key: str, *, on_taken: str | None, no_verify: bool, socket: s
     """
     parse_key(key)
     work = _room(url, "pull")
-    _log(quiet=quiet)
     work(url, key, on_taken=on_taken, verify=not no_verify, socket=socket)
 
 
@@ -60,9 +54,8 @@ def pull(url: str, key: str, *, on_taken: str | None, no_verify: bool, socket: s
 @click.argument("key")
 @click.argument("url")
 @click.option("--no-verify", is_flag=True, help="Take any TLS certificate.")
-@click.option("--socket", type=click.Path(), help="Control socket of the daemon (environment: ARCLYD_SOCKET).")
-@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
-def push(key: str, url: str, *, no_verify: bool, socket: str | None, quiet: bool) -> None:
+@process_options
+def push(key: str, url: str, *, no_verify: bool, socket: str | None) -> None:
     """Send the stream KEY to the server at URL, whenever there is one, until told to stop.
 
     A connection that can't be made, or breaks, is tried again after 1 s, and after twice as long each time up to 30 s;
@@ -70,5 +63,4 @@ def push(key: str, url: str, *, no_verify: bool, socket: str | None, quiet: bool
     """
     parse_key(key)
     work = _room(url, "push")
-    _log(quiet=quiet)
     work(key, url, verify=not no_verify, socket=socket)

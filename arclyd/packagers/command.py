@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +22,7 @@ from arclyd.packagers.http.server import Front, serving
 from arclyd.packagers.http.viewers import Viewers
 from arclyd.packagers.roster import Roster, Wanted
 from arclyd.packagers.segmenter import Cutting
-from arclyd.serving import address, loop_factory, stopped, tell_address, tls_context, until
+from arclyd.serving import address, log_events, loop_factory, stopped, tell_address, tls_context, until
 
 if TYPE_CHECKING:
     from arclyd.serving import Work
@@ -128,7 +127,7 @@ def package(
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
     check_part(name, "name of the packager", name)
-    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="arclyd: %(message)s")
+    log_events(quiet=quiet)
     cutting = Cutting(Fraction(str(segment)), Fraction(str(part)))
     limits = Limits(connections=max_connections, per_address=max_per_address)
     front = Front(*bind, tls=tls_context(tls_cert, tls_key), secret=_secret(token_secret), limits=limits)

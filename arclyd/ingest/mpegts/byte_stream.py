@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from arclyd.errors import Unauthorized
 from arclyd.ingest.limits import Bucket, watch_peer
 from arclyd.ingest.ts.reception import Reception
+from arclyd.serving import host_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -50,7 +51,7 @@ class ByteStream(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self._host = str(peer[0])
-        self._address = f"[{self._host}]:{peer[1]}" if ":" in self._host else f"{self._host}:{peer[1]}"
+        self._address = host_port(self._host, peer[1])
         self._reception = Reception(self._gateway, self._key, self._address, self, shown={}, program=self._program)
         if problem := self._gateway.census.enter(self._host):
             log.warning("%s: turned away: %s", self._address, problem)

@@ -13,6 +13,7 @@ from arclyd.ingest.limits import Bucket
 from arclyd.ingest.mpegts.address import open_receiver
 from arclyd.ingest.ts.reception import Reception
 from arclyd.media.formats.mpegts.demuxer import PACKET, SYNC
+from arclyd.serving import host_port
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +42,7 @@ class Sender:
     def __init__(self, gateway: Gateway, key: str, peer: tuple[str, int], program: int | None) -> None:
         host, port = peer[:2]
         self.peer = peer
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = host_port(host, port)
         self.heard_at = time.monotonic()
         self.bucket = Bucket(gateway.limits.rate, self.heard_at)
         self._host = host

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 import time
 from contextlib import asynccontextmanager
@@ -14,8 +12,10 @@ from aiohttp import web
 
 from arclyd.control.keys import parse_key
 from arclyd.errors import AlreadyPublishing, ArclydError, InvalidKey, Unauthorized
+from arclyd.ingest.credentials import shown_in_header, shown_in_query
 from arclyd.ingest.limits import Bucket
 from arclyd.ingest.ts.reception import Reception
+from arclyd.serving import host_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-CREDENTIALS: Final = ("user", "pass", "secret", "token")
-"""What a query may carry for the daemon to judge."""
-
-MOST_WORD: Final = 1024
-
 
 class Upload:
     """One request whose body is a stream."""
@@ -37,13 +32,13 @@ class Upload:
     def __init__(self, gateway: Gateway, key: str, request: web.Request) -> None:
         peer = request.transport.get_extra_info("peername") if request.transport else None
         self.host, port = (str(peer[0]), peer[1]) if peer else ("", 0)
-        self.address = f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+        self.address = host_port(self.host, port)
         self._gateway = gateway
         self._request = request
         self.key = key
         self.heard_at = time.monotonic()
         self._bucket = Bucket(gateway.limits.rate, self.heard_at)
-        self._shown = _shown(request)
+        self._shown = shown_in_header(request.headers.get("Authorization", "")) | shown_in_query(request.query)
         self._closing = ""
         program = request.query.get("program", "")
         self._reception = Reception(
@@ -107,22 +102,6 @@ class Upload:
                 raise self._reception.refusal
             if pause := self._bucket.take(len(data), now):
                 await asyncio.sleep(pause)
-
-
-def _shown(request: web.Request) -> dict[str, str]:
-    """Credentials in the query, or in the way of HTTP (RFC 7617)."""
-    shown = {word: request.query[word][:MOST_WORD] for word in CREDENTIALS if word in request.query}
-    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        shown.setdefault("token", text.strip()[:MOST_WORD])
-    elif scheme.lower() == "basic":
-        try:
-            user, _, password = base64.b64decode(text, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return shown
-        shown.setdefault("user", user[:MOST_WORD])
-        shown.setdefault("pass", password[:MOST_WORD])
-    return shown
 
 
 async def _handle(gateway: Gateway, request: web.Request) -> web.StreamResponse:

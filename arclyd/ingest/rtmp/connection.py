@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from typing import TYPE_CHECKING, Final, cast
 
@@ -18,6 +17,7 @@ from arclyd.errors import (
     Unauthorized,
     WireError,
 )
+from arclyd.ingest.credentials import shown_in_query
 from arclyd.ingest.limits import Bucket, watch_peer
 from arclyd.ingest.rtmp.player import Player
 from arclyd.ingest.rtmp.reception import Reception
@@ -25,6 +25,7 @@ from arclyd.protocols.rtmp.address import asked_for
 from arclyd.protocols.rtmp.chunks import Message, MessageLimits
 from arclyd.protocols.rtmp.messages import Data
 from arclyd.protocols.rtmp.server import Closed, Connect, Play, Publish, ServerSession
+from arclyd.serving import host_port
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from arclyd.ingest.gateway import Gateway
 
 log: Final = logging.getLogger(__name__)
-
-CREDENTIALS: Final = ("user", "pass", "secret", "token")
-"""What a query may carry for the daemon to judge."""
 
 FAREWELL_SECONDS: Final = 30.0
 """For a client to read what is on its way to it, and to close."""
@@ -86,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self._host = str(peer[0])
-        self.address = f"[{self._host}]:{peer[1]}" if ":" in self._host else f"{self._host}:{peer[1]}"
+        self.address = host_port(self._host, peer[1])
         problem = self._gateway.census.enter(self._host)
         if problem:
             log.warning("%s: turned away: %s", self.address, problem)
@@ -246,16 +244,9 @@ class Connection(asyncio.Protocol):
     async def _reserve(self, key: str, shown: Mapping[str, str], event: Publish) -> Reception:
         """The place of a publisher, if it is this one's to take."""
         parse_key(key)
-        is_ours = False
-        try:
-            await self._gateway.admit(key, "publish", self.address, shown)
-        except AlreadyPublishing as error:
-            is_ours = error.pid == os.getpid()
-            if not is_ours:
-                raise
-        reception = Reception(self._gateway, key, self.address, event.stream, self)
         self._shown = shown
-        reception.take_over = await self._gateway.enter(key, self) or is_ours
+        reception = Reception(self._gateway, key, self.address, event.stream, self)
+        await reception.admit(shown)
         return reception
 
     @property
@@ -292,7 +283,7 @@ class Connection(asyncio.Protocol):
 
     def _wanted(self, name: str) -> tuple[str, dict[str, str]]:
         key, query = asked_for(self._app, name)
-        return key, {word: query[word][:1024] for word in CREDENTIALS if word in query}
+        return key, shown_in_query(query)
 
     def _refuse(self, stream: int, code: str, key: str, error: ArclydError) -> None:
         """Say no in RTMP's way."""

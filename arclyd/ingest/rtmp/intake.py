@@ -10,11 +10,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import FrameTooLarge, MediaError
+from arclyd.errors import MediaError
 from arclyd.ingest.claimed import Claimed
+from arclyd.ingest.holding import Bounds, Holding
 from arclyd.ingest.rtmp.lane import MILLISECOND, NANOSECOND, Lane
 from arclyd.media.codecs import TrackKind
-from arclyd.media.formats.continuity import Timeline
 from arclyd.media.formats.flv_tags import Part, What, audio_parts, video_parts
 
 if TYPE_CHECKING:
@@ -26,13 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HELD_MS: Final = 1000
-HELD_BYTES: Final = 4 << 20
-HELD_FRAMES: Final = 512
-"""How much is held while it is not known what tracks will come; then those there are must do."""
-
-TOGETHER_MS: Final = 250
-"""By how much sound may come before the first keyframe and be kept: what muxers interleave by."""
+HELD: Final = Bounds(ticks=1000, size=4 << 20, frames=512, together=250)
+"""How much is held while it is not known what tracks will come; then those there are must do. Ticks: milliseconds."""
 
 MAX_LANES: Final = 16
 """Tracks a stream may have in the ring."""
@@ -46,25 +41,23 @@ class _Held:
     """A frame that waits for the claim; its payload is a copy of its own."""
 
     lane: Lane
-    time_ms: int
+    time: int
     part: Part
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.part.payload)
 
-def _starts(held: _Held) -> bool:
-    return held.lane.kind is TrackKind.VIDEO and held.part.keyframe
+    @property
+    def is_picture(self) -> bool:
+        """It is one of video."""
+        return self.lane.kind is TrackKind.VIDEO
 
-
-def _keyframe_first(held: list[_Held]) -> list[_Held]:
-    """With the sound that goes with the first keyframe, but came a little before it, behind it."""
-    first = next((place for place, item in enumerate(held) if _starts(item)), None)
-    if first is None:
-        return held
-    since = held[first].time_ms - TOGETHER_MS
-    early: list[_Held] = []
-    near: list[_Held] = []
-    for item in held[:first]:
-        (near if item.lane.kind is not TrackKind.VIDEO and item.time_ms >= since else early).append(item)
-    return [*early, held[first], *near, *held[first + 1 :]]
+    @property
+    def starts(self) -> bool:
+        """Decoding of the whole stream can start here."""
+        return self.is_picture and self.part.keyframe
 
 
 class Intake:
@@ -80,11 +73,8 @@ class Intake:
         self._lanes: dict[tuple[TrackKind, int], Lane] = {}
         self._expected: frozenset[TrackKind] = frozenset()
         self._picture = (0, 0)
-        self._held: list[_Held] = []
-        self._held_bytes = 0
+        self._held: Holding[_Held] = Holding(HELD)
         self._scale = 1
-        self._timeline = Timeline([])
-        self._gate = False
         self._time: int | None = None
 
     # ------------------------------------------------------------------- in
@@ -142,9 +132,10 @@ class Intake:
         if not lane.ready or not len(part.payload):
             self.counts.damaged += 1
         elif self._stream.publisher is None or lane.place < 0:
-            self._hold(lane, part, time_ms)
+            part.payload = memoryview(bytes(part.payload))
+            self._held.put(_Held(lane, time_ms, part))
         else:
-            self._publish(self._stream.publisher, lane, part, time_ms)
+            self._publish(_Held(lane, time_ms, part))
 
     def _open(self, part: Part) -> Lane | None:
         assert part.codec is not None
@@ -194,11 +185,8 @@ class Intake:
             return False
         ready = {lane.kind for lane in self._lanes.values() if lane.ready}
         complete = (self._expected or {TrackKind.VIDEO, TrackKind.AUDIO}) <= ready
-        joinable = TrackKind.VIDEO not in ready or any(map(_starts, self._held))
-        if self._stream.publisher is not None or (complete and joinable):
-            return True
-        over_time = self._held[-1].time_ms - self._held[0].time_ms >= HELD_MS
-        return over_time or self._held_bytes >= HELD_BYTES or len(self._held) >= HELD_FRAMES
+        joinable = TrackKind.VIDEO not in ready or self._held.startable
+        return self._stream.publisher is not None or (complete and joinable) or self._held.full
 
     @property
     def live(self) -> bool:
@@ -211,26 +199,22 @@ class Intake:
         Raises:
             WireError: they changed too often.
         """
-        self._stream.anew()
         exact = any(held.part.nanoseconds for held in self._held)
         self._scale = 1_000_000 if exact else 1
         base = NANOSECOND if exact else MILLISECOND
         lanes = sorted((lane for lane in self._lanes.values() if lane.ready), key=lambda lane: (lane.kind, lane.id))
         for lane in self._lanes.values():
             lane.place = lanes.index(lane) if lane in lanes else -1
-        self._gate = any(lane.kind is TrackKind.VIDEO for lane in lanes)
-        self._timeline = Timeline([base] * len(lanes))
-        return [lane.track(base) for lane in lanes]
+        return self._stream.anew([lane.track(base) for lane in lanes])
 
     def begin(self, publisher: Publisher) -> None:
         """The claim of `tracks` was granted: what was held goes out."""
         self._stream.publisher = publisher
-        held, self._held, self._held_bytes = self._held, [], 0
-        for item in _keyframe_first(held):
+        for item in self._held.take():
             if item.lane.place < 0:
                 self.counts.damaged += 1
             else:
-                self._publish(publisher, item.lane, item.part, item.time_ms)
+                self._publish(item)
 
     def release(self) -> Publisher | None:
         """The stream is over: its publisher, if there is one, to be ended."""
@@ -239,33 +223,20 @@ class Intake:
     def interrupt(self) -> None:
         """It broke off, and may go on: by the next connection, or with other tracks."""
         self._held.clear()
-        self._held_bytes = 0
         self._stream.interrupt()
 
     # ------------------------------------------------------------------- out
 
-    def _hold(self, lane: Lane, part: Part, time_ms: int) -> None:
-        part.payload = memoryview(bytes(part.payload))
-        self._held.append(_Held(lane, time_ms, part))
-        self._held_bytes += len(part.payload)
-
-    def _publish(self, publisher: Publisher, lane: Lane, part: Part, time_ms: int) -> None:
-        if self._gate:
-            if lane.kind is not TrackKind.VIDEO or not part.keyframe:
-                self.counts.gated += 1
-                return
-            self._gate = False
-        dts = time_ms * self._scale + (part.nanoseconds if self._scale > 1 else 0)
-        placed = self._timeline.place(lane.place, pts=dts + part.composition_ms * self._scale, dts=dts, duration=None)
-        try:
-            publisher.publish(
-                lane.place,
-                part.payload,
-                pts=placed.pts,
-                dts=placed.dts,
-                keyframe=part.keyframe,
-                discontinuity=placed.jumped,
-                droppable=part.droppable,
-            )
-        except FrameTooLarge as error:
-            self._stream.leave_out(error)
+    def _publish(self, item: _Held) -> None:
+        if not self._stream.admits(starts=item.starts):
+            return
+        part = item.part
+        dts = item.time * self._scale + (part.nanoseconds if self._scale > 1 else 0)
+        self._stream.publish(
+            item.lane.place,
+            part.payload,
+            pts=dts + part.composition_ms * self._scale,
+            dts=dts,
+            keyframe=part.keyframe,
+            droppable=part.droppable,
+        )

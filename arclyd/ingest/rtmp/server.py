@@ -19,12 +19,11 @@ TLS_SECONDS: Final = 10.0
 
 
 @asynccontextmanager
-async def serving(
+async def listening(
     gateway: Gateway, host: str | None, port: int, tls: ssl.SSLContext | None
 ) -> AsyncIterator[tuple[str, int]]:
-    """Serve while entered; gives the address in use. At the end streams are interrupted: their encoders come back."""
-    loop = asyncio.get_running_loop()
-    listening = await loop.create_server(
+    """Listen while entered; gives the address in use."""
+    server = await asyncio.get_running_loop().create_server(
         lambda: Connection(gateway),
         host,
         port,
@@ -32,8 +31,7 @@ async def serving(
         backlog=BACKLOG,
         ssl_handshake_timeout=TLS_SECONDS if tls else None,
     )
-    async with gateway.attended():
-        try:
-            yield listening.sockets[0].getsockname()[:2]
-        finally:
-            listening.close()
+    try:
+        yield server.sockets[0].getsockname()[:2]
+    finally:
+        server.close()

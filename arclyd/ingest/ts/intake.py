@@ -10,13 +10,12 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import FrameTooLarge, MediaError
+from arclyd.errors import MediaError
 from arclyd.ingest.claimed import Claimed
+from arclyd.ingest.holding import Bounds, Holding
 from arclyd.ingest.ts.lane import Lane
 from arclyd.media.codecs import TrackKind
-from arclyd.media.formats.continuity import Timeline
 from arclyd.media.formats.mpegts.demuxer import Demuxer, Program, Unit
-from arclyd.media.formats.mpegts.units import TIME_BASE
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -29,16 +28,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HELD_TICKS: Final = 3 * 90_000
-HELD_BYTES: Final = 8 << 20
-HELD_FRAMES: Final = 1024
+HELD: Final = Bounds(ticks=3 * 90_000, size=8 << 20, frames=1024, together=90_000 // 4)
 """How much is held while a track is not configured, or no keyframe came; then those there are must do."""
 
 MOST_BYTES: Final = 16 << 20
 """Held while the daemon is asked; what comes beyond that is left out."""
-
-TOGETHER_TICKS: Final = 90_000 // 4
-"""By how much sound may come before the first keyframe and be kept: what multiplexers interleave by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +44,24 @@ class _Held:
     config: bytes
 
     @property
+    def time(self) -> int | None:
+        """When it is decoded, if that was said."""
+        return self.unit.dts
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return memoryview(self.unit.payload).nbytes
+
+    @property
+    def is_picture(self) -> bool:
+        """It is one of video."""
+        return self.lane.kind is TrackKind.VIDEO
+
+    @property
     def starts(self) -> bool:
         """Decoding of the whole stream can start here."""
-        return self.lane.kind is TrackKind.VIDEO and self.unit.keyframe and not self.unit.corrupt
+        return self.is_picture and self.unit.keyframe and not self.unit.corrupt
 
 
 class Intake:
@@ -68,10 +77,7 @@ class Intake:
         self.counts = self._stream.counts
         self._demuxer = Demuxer(program, limits)
         self._lanes: dict[int, Lane] = {}
-        self._held: list[_Held] = []
-        self._held_bytes = 0
-        self._timeline = Timeline([])
-        self._gate = False
+        self._held: Holding[_Held] = Holding(HELD)
 
     @property
     def faults(self) -> Faults:
@@ -135,15 +141,14 @@ class Intake:
         elif self._stream.publisher is None or lane.place < 0 or lane.sound != lane.framer.sound:
             self._hold(lane, unit)
         else:
-            self._publish(self._stream.publisher, _Held(lane, unit, lane.framer.config))
+            self._publish(_Held(lane, unit, lane.framer.config))
 
     def _hold(self, lane: Lane, unit: AccessUnit) -> None:
-        if self._held_bytes >= MOST_BYTES:
+        if self._held.size >= MOST_BYTES:
             self.counts.gated += 1
             lane.lost = True
-            return
-        self._held.append(_Held(lane, unit, lane.framer.config))
-        self._held_bytes += memoryview(unit.payload).nbytes
+        else:
+            self._held.put(_Held(lane, unit, lane.framer.config))
 
     # ---------------------------------------------------------------- claims
 
@@ -154,12 +159,8 @@ class Intake:
             return False
         pictures = [lane for lane in self._lanes.values() if lane.kind is TrackKind.VIDEO]
         goes_on = self._stream.publisher is not None and all(lane.place >= 0 for lane in pictures)
-        joinable = not pictures or goes_on or any(item.starts for item in self._held)
-        if joinable and all(lane.framer.ready for lane in self._lanes.values()):
-            return True
-        stamps = [item.unit.dts for item in (self._held[0], self._held[-1]) if item.unit.dts is not None]
-        over_time = len(stamps) == 2 and stamps[1] - stamps[0] >= HELD_TICKS
-        return over_time or self._held_bytes >= HELD_BYTES or len(self._held) >= HELD_FRAMES
+        joinable = not pictures or goes_on or self._held.startable
+        return (joinable and all(lane.framer.ready for lane in self._lanes.values())) or self._held.full
 
     def tracks(self) -> list[Track]:
         """The tracks there are now, in the order of the ring's; those that are not ready yet are left out.
@@ -167,24 +168,19 @@ class Intake:
         Raises:
             WireError: they changed too often.
         """
-        self._stream.anew()
         lanes = sorted((lane for lane in self._lanes.values() if lane.framer.ready), key=lambda lane: lane.kind)
         for lane in self._lanes.values():
             lane.place = -1
-        tracks = [lane.declare(place) for place, lane in enumerate(lanes)]
-        self._gate = any(lane.kind is TrackKind.VIDEO for lane in lanes)
-        self._timeline = Timeline([TIME_BASE] * len(lanes))
-        return tracks
+        return self._stream.anew([lane.declare(place) for place, lane in enumerate(lanes)])
 
     def begin(self, publisher: Publisher) -> None:
         """The claim of `tracks` was granted: what was held goes out."""
         self._stream.publisher = publisher
-        held, self._held, self._held_bytes = self._held, [], 0
-        for item in _keyframe_first(held):
+        for item in self._held.take():
             if item.lane.place < 0:
                 self.counts.damaged += 1
             else:
-                self._publish(publisher, item)
+                self._publish(item)
 
     def release(self) -> Publisher | None:
         """The stream is over: its publisher, if there is one, to be ended."""
@@ -193,47 +189,26 @@ class Intake:
     def interrupt(self) -> None:
         """It broke off, and may go on: by the next connection, or with other tracks."""
         self._held.clear()
-        self._held_bytes = 0
         self._stream.interrupt()
 
     # ------------------------------------------------------------------- out
 
-    def _publish(self, publisher: Publisher, item: _Held) -> None:
+    def _publish(self, item: _Held) -> None:
+        assert self._stream.publisher is not None
+        if not self._stream.admits(starts=item.starts):
+            return
         lane, unit = item.lane, item.unit
-        if self._gate:
-            if not item.starts:
-                self.counts.gated += 1
-                return
-            self._gate = False
         if item.config and item.config != lane.config:
             lane.config = item.config
-            publisher.set_config(lane.place, item.config)
-        placed = self._timeline.place(lane.place, pts=unit.pts, dts=unit.dts, duration=unit.duration)
+            self._stream.publisher.set_config(lane.place, item.config)
         lost, lane.lost = lane.lost, False
-        try:
-            publisher.publish(
-                lane.place,
-                unit.payload,
-                pts=placed.pts,
-                dts=placed.dts,
-                duration=unit.duration,
-                keyframe=unit.keyframe,
-                discontinuity=placed.jumped or lost,
-                corrupt=unit.corrupt,
-            )
-        except FrameTooLarge as error:
-            self._stream.leave_out(error)
-
-
-def _keyframe_first(held: list[_Held]) -> list[_Held]:
-    """With the sound that goes with the first keyframe, but came a little before it, behind it."""
-    first = next((place for place, item in enumerate(held) if item.starts), None)
-    if first is None:
-        return held
-    since = (held[first].unit.dts or 0) - TOGETHER_TICKS
-    early: list[_Held] = []
-    near: list[_Held] = []
-    for item in held[:first]:
-        is_near = item.lane.kind is not TrackKind.VIDEO and (item.unit.dts or 0) >= since
-        (near if is_near else early).append(item)
-    return [*early, held[first], *near, *held[first + 1 :]]
+        self._stream.publish(
+            lane.place,
+            unit.payload,
+            pts=unit.pts,
+            dts=unit.dts,
+            duration=unit.duration,
+            keyframe=unit.keyframe,
+            lost=lost,
+            corrupt=unit.corrupt,
+        )

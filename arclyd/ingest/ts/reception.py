@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import AlreadyPublishing, ArclydError
+from arclyd.errors import ArclydError
+from arclyd.ingest.publication import Publication
 from arclyd.ingest.ts.intake import Intake
 from arclyd.media.formats.mpegts import demuxer
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from arclyd.ingest.gateway import Gateway, Publishing
 
 log: Final = logging.getLogger(__name__)
-
-TELL_SECONDS: Final = 2.0
-"""Between two words to the daemon, each of which is an event."""
 
 
 class Reception:
@@ -50,15 +46,13 @@ class Reception:
         self.key = key
         self._gateway = gateway
         self._address = address
-        self._connection = connection
         self._shown = shown
         self._intake = Intake(program, demuxer.Limits(gateway.limits.video, gateway.limits.audio))
         self._claiming: asyncio.Task[None] | None = None
         self._admitted = False
-        self._take_over = False
-        self._told: dict[str, object] = {}
-        self._told_at = 0.0
-        self._over = False
+        self._publication = Publication(
+            gateway, key, address, connection=connection, intake=self._intake, news=self._news
+        )
         self.refusal: ArclydError | None = None
         """Why it may not go on; what is received then is nobody's."""
 
@@ -69,7 +63,7 @@ class Reception:
 
     def receive(self, data: Buffer) -> None:
         """The next bytes."""
-        if self._over:
+        if self._publication.over:
             return
         try:
             self._intake.receive(data)
@@ -86,67 +80,39 @@ class Reception:
 
     async def admit(self) -> None:
         """Ask the daemon, and take the key's place in this process. Raises what it refuses with."""
-        is_ours = False
-        try:
-            await self._gateway.admit(self.key, "publish", self._address, self._shown)
-        except AlreadyPublishing as error:
-            is_ours = error.pid == os.getpid()
-            if not is_ours:
-                raise
-        self._take_over = await self._gateway.enter(self.key, self._connection) or is_ours
+        await self._publication.admit(self._shown)
         self._admitted = True
 
     async def _claim(self) -> None:
         try:
             if not self._admitted:
                 await self.admit()
-            await self._claim_once()
+            await self._publication.claim()
+            if self._intake.live:
+                log.info("%s: publishes %s", self._address, self.key)
         except ArclydError as error:
             self._refuse(error)
         finally:
             self._claiming = None
 
-    async def _claim_once(self) -> None:
-        fields = self._news()
-        publisher = await self._gateway.claim(
-            self.key,
-            self._intake,
-            name=f"{self._gateway.protocol} {self._address}",
-            metadata={**fields, "ingest_protocol": self._gateway.protocol, "publisher_addr": self._address},
-            take_over=self._take_over,
-        )
-        self._take_over = True
-        self._told_at = time.monotonic()
-        if self._over:  # it went away meanwhile
-            publisher.interrupt()
-            return
-        self._intake.begin(publisher)
-        log.info("%s: publishes %s", self._address, self.key)
-
     def _refuse(self, error: ArclydError) -> None:
-        if not self._over:
+        if not self._publication.over:
             self.refusal = error
             self.interrupt()
 
     def tell(self, now: float) -> None:
         """Tell the daemon what is new, from time to time."""
-        if self._intake.live and now - self._told_at >= TELL_SECONDS and (news := self._news()) != self._told:
-            self._told, self._told_at = news, now
-            self._gateway.start(self._update(news))
+        self._publication.tell(now)
 
     def end(self) -> None:
         """The sender is done."""
-        if self._over:
-            return
-        self._finish()
-        self._gateway.leave(self.key, self._connection)
-        self._over = True
-        if (publisher := self._intake.release()) is not None:
-            self._gateway.start(asyncio.to_thread(publisher.end))
+        if not self._publication.over:
+            self._finish()
+            self._publication.end()
 
     def fall_silent(self) -> None:
         """It said nothing more after a whole packet, and may come back."""
-        if not self._over:
+        if not self._publication.over:
             self._finish()
             self.interrupt()
 
@@ -158,9 +124,7 @@ class Reception:
 
     def interrupt(self) -> None:
         """It is gone, and may come back. Idempotent."""
-        self._gateway.leave(self.key, self._connection)
-        self._over = True
-        self._intake.interrupt()
+        self._publication.interrupt()
 
     def _news(self) -> dict[str, object]:
         """What there is to say now."""
@@ -173,9 +137,3 @@ class Reception:
             "dropped": f"{counts.dropped} ({counts.gated} before a keyframe)" if counts.dropped else "",
         }
         return {"tags": {name: text for name, text in said.items() if text}}
-
-    async def _update(self, fields: dict[str, object]) -> None:
-        try:
-            await self._gateway.control.update_metadata(self.key, **fields)
-        except ArclydError as error:
-            log.debug("%s: %s", self.key, error)

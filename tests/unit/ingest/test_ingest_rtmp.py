@@ -13,7 +13,7 @@ import pytest
 from arclyd.errors import FrameTooLarge, WireError
 from arclyd.ingest.limits import Bucket, Census, Limits
 from arclyd.ingest.rtmp import about
-from arclyd.ingest.rtmp.intake import HELD_FRAMES, Intake
+from arclyd.ingest.rtmp.intake import HELD, Intake
 from arclyd.ingest.rtmp.outflow import Outflow
 from arclyd.media.codecs import CodecId, TrackKind
 from arclyd.media.formats import flv
@@ -183,7 +183,7 @@ def test_nanoseconds_make_the_time_base_exact() -> None:
 def test_what_is_held_is_bounded() -> None:
     intake = Intake()
     intake.receive(VIDEO, 0, flv.sequence_header(PICTURE))
-    for _ in range(HELD_FRAMES):
+    for _ in range(HELD.frames):
         intake.receive(VIDEO, 0, picture(b"p"))
     assert intake.wants_claim
     intake = Intake()
