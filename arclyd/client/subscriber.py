@@ -15,11 +15,11 @@ from arclyd.client.selection import ALL_TRACKS, ring_start, track_mask, tracks_o
 from arclyd.client.unseen import UnseenReader
 from arclyd.control.keys import parse_key
 from arclyd.errors import EndOfStream, RequestRefused
-from arclyd.ring._ring import CLOSED_ENDED, CLOSED_REFUSED, CLOSED_SUPERSEDED, STATE_NEW, Frame, Gap, Reader
+from arclyd.ring._ring import CLOSED_ENDED, CLOSED_REFUSED, CLOSED_SUPERSEDED, STATE_NEW, Frame, Gap, Reader, Receiver
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import TracebackType
 
     from arclyd.client.observer import Observer
@@ -42,7 +42,7 @@ class Lag:
     seconds: float
 
 
-class Subscriber:
+class Subscriber(Receiver):
     """Attaches to a stream and delivers its frames as views into shared memory.
 
     ``key``: ``app/name``. ``start``: "keyframe" (the newest join point: its configuration, the audio that
@@ -62,6 +62,8 @@ class Subscriber:
         InvalidKey, StreamNotFound, Unauthorized, RegionCorrupt, LayoutMismatch: it can't be attached to.
         DaemonUnavailable: no daemon answers.
     """
+
+    _reader: Reader | UnseenReader
 
     def __init__(
         self,
@@ -91,6 +93,7 @@ class Subscriber:
         self._resync_oldest = resync == "oldest"
         self._wanted = None if tracks is None else tuple(tracks)
         self._observer = observer
+        self._shows = observer is not None
         self._epoch = 0
         self._lost_before = 0
         self._closing = False
@@ -111,33 +114,6 @@ class Subscriber:
             observer.on_joined(key, self._region.subscribers)
 
     # ------------------------------------------------------------- reading
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Every frame from here on; ends when the stream does (`end_reason` says why)."""
-        while True:
-            item = self._reader.recv(-1)
-            if type(item) is not Frame or self._observer is not None:
-                try:
-                    item = self._frame_after(item, None, None)
-                except EndOfStream:
-                    return
-            yield item
-
-    def recv(self, timeout: float | None = None) -> Frame:
-        """The next frame; frames lost on the way are counted in `dropped`.
-
-        Raises:
-            TimeoutError: none within ``timeout`` seconds (None: waits for as long as it takes).
-            EndOfStream: none will come.
-        """
-        if timeout is None:
-            item, deadline = self._reader.recv(-1), None
-        else:
-            deadline = time.monotonic() + timeout
-            item = self._reader.recv(max(0, int(timeout * 1e9)))
-        if type(item) is Frame and self._observer is None:  # nearly always: one call, into the ring
-            return item
-        return self._frame_after(item, deadline, timeout)
 
     def recv_raw(self, timeout: float | None = None) -> Frame | Gap:
         """As `recv`, with frames lost as a value: a `Gap` where they were."""
@@ -332,7 +308,7 @@ class Subscriber:
                     self._read(region, start)
 
         self._region = region
-        self._reader: Reader | UnseenReader = UnseenReader(reader, region, seen) if unseen else reader
+        self._reader = UnseenReader(reader, region, seen) if unseen else reader
         self._attachment.use(reader, region, self._lost_before, joins=start[0] != "seq")
 
     def _finish(self, reason: str) -> None:

@@ -177,7 +177,10 @@ static int exec(PyObject *module) {
     glue_state *state = PyModule_GetState(module);
     if (!(state->errors = PyImport_ImportModule("arclyd.errors")))
         return -1;
-    if (!(state->release = PyUnicode_InternFromString("release")))
+    if (!(state->release = PyUnicode_InternFromString("release")) ||
+        !(state->recv = PyUnicode_InternFromString("recv")) ||
+        !(state->frame_after = PyUnicode_InternFromString("_frame_after")) ||
+        !(state->end_of_stream = PyUnicode_InternFromString("EndOfStream")))
         return -1;
     for (int i = 0; i < KW_COUNT; i++)
         if (!(state->keywords[i] = PyUnicode_InternFromString(keywords[i])))
@@ -196,6 +199,7 @@ static int exec(PyObject *module) {
                    (state->span_type = add_type(module, &glue_span_spec)) &&
                    (state->writer_type = add_type(module, &glue_writer_spec)) &&
                    (state->reader_type = add_type(module, &glue_reader_spec)) &&
+                   (state->receiver_type = add_type(module, &glue_receiver_spec)) &&
                    (state->waiter_type = add_type(module, &glue_waiter_spec)) &&
                    (state->track_info = add_record(module, &glue_track_info)) &&
                    (state->gop_info = add_record(module, &glue_gop_info)) &&

@@ -23,9 +23,9 @@ enum { KW_PTS, KW_DTS, KW_DURATION, KW_KEYFRAME, KW_DISCONTINUITY, KW_DROPPABLE,
 
 typedef struct {
     PyObject *errors; /* the module arclyd.errors */
-    PyTypeObject *region_type, *frame_type, *gap_type, *span_type, *writer_type, *reader_type, *waiter_type;
+    PyTypeObject *region_type, *frame_type, *gap_type, *span_type, *writer_type, *reader_type, *receiver_type, *waiter_type;
     PyTypeObject *track_info, *gop_info, *config_info, *counters;
-    PyObject *release; /* the interned name */
+    PyObject *release, *recv, *frame_after, *end_of_stream; /* interned names */
     PyObject *keywords[KW_COUNT]; /* interned names of publish's keyword arguments */
 } glue_state;
 
@@ -72,8 +72,11 @@ PyObject *glue_raise(glue_state *state, const char *name, const char *format, ..
 PyObject *glue_new_frame(RegionObject *region, const struct arcly_frame *frame, PyObject *owned);
 PyObject *glue_new_gap(glue_state *state, uint64_t missed, uint64_t resumed_at);
 
+/* The next Frame or Gap; None: nothing within that time (-1: for ever), or over; NULL: an error is set. */
+PyObject *glue_receive(ReaderObject *self, long long timeout_ns);
+
 extern PyType_Spec glue_frame_spec, glue_gap_spec, glue_span_spec, glue_writer_spec, glue_reader_spec, glue_region_spec,
-    glue_waiter_spec;
+    glue_receiver_spec, glue_waiter_spec;
 extern PyStructSequence_Desc glue_track_info, glue_gop_info, glue_config_info, glue_counters;
 
 #endif

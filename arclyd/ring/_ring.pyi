@@ -6,7 +6,7 @@ outlives its reader is safe to touch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, final
+from typing import Any, Final, Self, final
 
 from typing_extensions import Buffer
 
@@ -325,6 +325,26 @@ class Reader:
         """(frames, payload bytes, ns) from the cursor to the head."""
     def kick(self, closed: int) -> None:
         """End this reader alone, from any thread."""
+
+class Receiver:
+    """What runs of a `Subscriber` for each frame; an iterator over every frame from here on, until the stream ends.
+
+    Whoever is made of it has a method ``_frame_after(item, deadline, timeout)``, which is called with what is no
+    frame, and with frames, too, where they are shown to somebody; it returns the frame to deliver. ``deadline``:
+    on the monotonic clock, in seconds, None: none.
+    """
+
+    _reader: Any  # a Reader, or what has a method ``recv`` like it
+    _shows: bool  # frames are shown to somebody
+    def recv(self, timeout: float | None = None) -> Frame:
+        """The next frame; frames lost on the way are counted in `dropped`.
+
+        Raises:
+            TimeoutError: none within ``timeout`` seconds (None: waits for as long as it takes).
+            EndOfStream: none will come.
+        """
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Frame: ...
 
 @final
 class Waiter:

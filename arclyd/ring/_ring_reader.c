@@ -92,10 +92,12 @@ static int next(ReaderObject *self, long long timeout_ns) {
     uint64_t deadline_ns = 0;
     for (;;) {
         const uint32_t sampled = arcly_wake_sample(region);
-        uint64_t now_ns = timeout_ns == 0 && self->reader.joined ? 0 : arcly_now();
+        uint64_t now_ns = self->reader.started ? 0 : arcly_now(); /* only a first join asks for the time */
         const int found = arcly_reader_next(&self->reader, &self->item, now_ns);
         if (found != ARCLY_NOTHING || timeout_ns == 0)
             return found;
+        if (!now_ns)
+            now_ns = arcly_now();
         if (timeout_ns > 0 && deadline_ns == 0)
             deadline_ns = now_ns + (uint64_t)timeout_ns;
         if (deadline_ns && now_ns >= deadline_ns)
@@ -105,16 +107,20 @@ static int next(ReaderObject *self, long long timeout_ns) {
     }
 }
 
-static PyObject *reader_recv(ReaderObject *self, PyObject *timeout) {
-    const long long timeout_ns = PyLong_AsLongLong(timeout);
-    if (timeout_ns == -1 && PyErr_Occurred())
-        return NULL;
+PyObject *glue_receive(ReaderObject *self, long long timeout_ns) {
     const int found = next(self, timeout_ns);
     if (found == RAISED)
         return NULL;
     if (found == ARCLY_NOTHING || found == ARCLY_OVER)
         Py_RETURN_NONE;
     return wrap(self, found);
+}
+
+static PyObject *reader_recv(ReaderObject *self, PyObject *timeout) {
+    const long long timeout_ns = PyLong_AsLongLong(timeout);
+    if (timeout_ns == -1 && PyErr_Occurred())
+        return NULL;
+    return glue_receive(self, timeout_ns);
 }
 
 static PyObject *reader_recv_many(ReaderObject *self, PyObject *args) {

@@ -8,11 +8,11 @@ import sys
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arclyd.errors import ArclydError
+from arclyd.errors import ArclydError, EndOfStream
 from arclyd.ring import _ring, region
 from arclyd.ring._ring import Gap, Reader, Region, Waiter, Writer
 from tests.unit.ring.rings import AUDIO, VIDEO, Ring
@@ -45,6 +45,9 @@ LOOKS = (
     "span dropped",
     "span",
     "recv_many",
+    "receive",
+    "receive refused",
+    "iterate",
     "wait",
     "waiter",
     "waiter's thread",
@@ -90,6 +93,39 @@ def test_a_hundred_thousand_frames_leave_nothing(ring: Ring) -> None:
     assert reader.missed == 0
 
 
+class Received(_ring.Receiver):
+    """Ends where there is nothing more at once."""
+
+    def _frame_after(self, item: object, deadline: float | None, timeout: float | None) -> object:
+        del item, deadline, timeout
+        raise EndOfStream("ended", "a/b")
+
+
+class WithoutWaiting:
+    """Stands in for a reader."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def recv(self, _timeout_ns: int) -> object:
+        return self._reader.recv(0)
+
+
+def received(region: Region, seq: int) -> Received:
+    receiver = Received()
+    receiver._reader = WithoutWaiting(Reader(region, ("seq", seq)))
+    return receiver
+
+
+def receive(region: Region, timeouts: list[Any]) -> None:
+    receiver = Received()
+    receiver._reader = Reader(region, ("seq", region.head - 1))
+    receiver.recv()
+    for timeout in timeouts:
+        receiver._reader.kick(3)
+        receiver.recv(timeout)
+
+
 def looks(ring: Ring) -> dict[str, Callable[[], object]]:
     """Everything else the module does, by name; some of it fails, as it should."""
     looker, writable, writer = ring.readonly(), ring.writable(), ring.writer()
@@ -131,6 +167,9 @@ def looks(ring: Ring) -> dict[str, Callable[[], object]]:
         "span dropped": lambda: len(writer.reserve(0, 100).buffer),
         "span": lambda: writer.reserve(0, 100).commit(5, pts=1, keyframe=True),
         "recv_many": lambda: Reader(looker, ("oldest", 0)).recv_many(1000, 0),
+        "receive": lambda: receive(looker, [1.0]),
+        "receive refused": lambda: receive(looker, ["soon"]),
+        "iterate": lambda: [frame.seq for frame in received(looker, 0)],
         "wait": lambda: Reader(looker, ("seq", 5)).wait(0),
         "waiter": lambda: Waiter(Reader(looker, ("seq", 500))).arm(),
         "waiter's thread": lambda: Waiter(Reader(looker, ("seq", 500)), thread=True).arm(),
