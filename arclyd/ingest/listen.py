@@ -8,7 +8,11 @@ from arclyd.command_line import LazyGroup, Verb
 
 PROTOCOLS: Final = (
     Verb("rtmp", "arclyd.ingest.rtmp.command:rtmp", "RTMP and RTMPS: encoders publish, players play."),
-    Verb("mpegts", "arclyd.ingest.mpegts.command:mpegts", "MPEG-TS over UDP (unicast and multicast), TCP and HTTP."),
+    Verb(
+        "mpegts",
+        "arclyd.ingest.mpegts.command:mpegts",
+        "MPEG-TS over UDP (unicast and multicast), TCP and HTTP; FLV over HTTP.",
+    ),
 )
 
 listen: Final = LazyGroup(
