@@ -53,9 +53,11 @@ class Holding(Generic[Frame]):
         self._frames: list[Frame] = []
         self.size = 0
         """Bytes that are held."""
+        self.startable = False
+        """Decoding can start with one of them."""
 
-    def __bool__(self) -> bool:
-        return bool(self._frames)
+    def __len__(self) -> int:
+        return len(self._frames)
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._frames)
@@ -64,11 +66,7 @@ class Holding(Generic[Frame]):
         """One more."""
         self._frames.append(frame)
         self.size += frame.size
-
-    @property
-    def startable(self) -> bool:
-        """Decoding can start with one of them."""
-        return any(frame.starts for frame in self._frames)
+        self.startable = self.startable or frame.starts
 
     @property
     def full(self) -> bool:
@@ -86,7 +84,7 @@ class Holding(Generic[Frame]):
 
     def clear(self) -> None:
         """Forget them."""
-        self._frames, self.size = [], 0
+        self._frames, self.size, self.startable = [], 0, False
 
     def take(self) -> list[Frame]:
         """All, from now on held no more: sound that goes with the first keyframe, but came before it, behind it."""

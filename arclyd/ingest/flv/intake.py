@@ -76,6 +76,7 @@ class Intake:
         self._lanes: dict[tuple[TrackKind, int], Lane] = {}
         self._expected: frozenset[TrackKind] = frozenset()
         self._picture = (0, 0)
+        self._unreadable = 0
         self._held: Holding[_Held] = Holding(HELD)
         self._scale = 1
         self._time: int | None = None
@@ -184,7 +185,7 @@ class Intake:
         try:
             lane.configure(config)
         except MediaError as error:
-            log.warning("a configuration that can't be read: %s", error)
+            self._warn(error)
             if lane.kind is not TrackKind.VIDEO or not config:
                 return
             lane.config = config  # its readers may know better
@@ -194,6 +195,12 @@ class Intake:
             lane.place = -1
             return
         self._stream.publisher.set_config(lane.place, config, width=lane.width, height=lane.height)
+
+    def _warn(self, error: MediaError) -> None:
+        """Of a configuration that can't be read: the 1st, 2nd, 4th, 8th …; encoders say it with every keyframe."""
+        self._unreadable += 1
+        if self._unreadable & (self._unreadable - 1) == 0:
+            log.warning("a configuration that can't be read: %s (%d so far)", error, self._unreadable)
 
     def _unwrap(self, timestamp: int) -> int:
         """The time on a line without end: what looks like a step of more than 24 days is a wrap."""
