@@ -150,8 +150,7 @@ class Intake:
         if part.what is What.CONFIG:
             self._configure(lane, bytes(part.payload))
             return
-        if not lane.ready:
-            lane.learn(part)
+        self._learn(lane, part)
         if not lane.ready or not len(part.payload):
             self.counts.damaged += 1
         elif self._stream.publisher is None or lane.place < 0:
@@ -159,6 +158,18 @@ class Intake:
             self._held.put(_Held(lane, time_ms, part))
         else:
             self._publish(_Held(lane, time_ms, part))
+
+    def _learn(self, lane: Lane, part: Part) -> None:
+        before = lane.sound
+        try:
+            config = lane.learn(part)
+        except MediaError as error:
+            log.debug("a frame that does not say what it is: %s", error)
+            return
+        if config:
+            self._configure(lane, config)
+        elif lane.sound != before:
+            lane.place = -1
 
     def _open(self, part: Part) -> Lane | None:
         assert part.codec is not None
@@ -173,7 +184,7 @@ class Intake:
     def _configure(self, lane: Lane, config: bytes) -> None:
         if config == lane.config:
             return
-        before = lane.sample_rate, lane.channels
+        before = lane.sound
         try:
             lane.configure(config)
         except MediaError as error:
@@ -183,10 +194,7 @@ class Intake:
             lane.config = config  # its readers may know better
         if self._stream.publisher is None or lane.place < 0:
             return
-        if before != (
-            lane.sample_rate,
-            lane.channels,
-        ):  # these stand in the table of tracks: it has to be declared anew
+        if before != lane.sound:
             lane.place = -1
             return
         self._stream.publisher.set_config(lane.place, config, width=lane.width, height=lane.height)

@@ -18,7 +18,7 @@ from arclyd.errors import (
     WireError,
 )
 from arclyd.ingest.credentials import shown_in_query
-from arclyd.ingest.limits import Bucket, watch_peer
+from arclyd.ingest.limits import Bucket, acknowledge_now, watch_peer
 from arclyd.ingest.rtmp.player import Player
 from arclyd.ingest.rtmp.reception import Reception
 from arclyd.protocols.rtmp.address import asked_for
@@ -106,6 +106,8 @@ class Connection(asyncio.Protocol):
         except ArclydError as error:
             self._fail(error)
         self._flush()
+        if self._reception is None and self._player is None and not self._closing:  # questions and answers yet
+            acknowledge_now(self._transport)
         pause = self._bucket.take(len(data), now)
         if pause and not self._closing:
             self._transport.pause_reading()
