@@ -30,7 +30,8 @@ class Publication:
         address: host:port of the sender.
         connection: whose it is.
         intake: where its frames go through.
-        news: what there is to say of it now: fields of the daemon's metadata.
+        news: what there is to say of it now: fields of the daemon's metadata. Without a word of the protocol that is
+            the gateway's.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Publication:
             self.key,
             self._intake,
             name=f"{self._gateway.protocol} {self._address}",
-            metadata={**news, "ingest_protocol": self._gateway.protocol, "publisher_addr": self._address},
+            metadata={"ingest_protocol": self._gateway.protocol, "publisher_addr": self._address, **news},
             take_over=self._take_over,
         )
         self._take_over = True  # the next claim is from this one

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from arclyd.control.keys import check_part, parse_key
+from arclyd.http_guard import Limits
 from arclyd.packagers.channel import Settings
 from arclyd.packagers.directory import Directory
 from arclyd.packagers.http.figures import Gauge
-from arclyd.packagers.http.guard import Limits
 from arclyd.packagers.http.page import Page
 from arclyd.packagers.http.plane import Plane
 from arclyd.packagers.http.server import Front, serving

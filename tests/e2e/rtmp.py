@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.clips import Sample
     from tests.daemon import Script, Spawner
+    from tests.e2e.networks import Network
 
 KEY = "live/cam1"
 SERVING = re.compile(r"serving on (rtmps?://\S+)")
@@ -52,8 +53,8 @@ PUSH = """
 class RtmpGateway:
     """An `arclyd listen rtmp` on a port of its own."""
 
-    def __init__(self, spawn: Spawner, *args: object) -> None:
-        self.script: Script = spawn(ARCLYD, "listen", "rtmp", "--bind", "127.0.0.1:0", *args, name="listen")
+    def __init__(self, spawn: Spawner | Network, *args: object, bind: str = "127.0.0.1:0") -> None:
+        self.script: Script = spawn(ARCLYD, "listen", "rtmp", "--bind", bind, *args, name="listen")
         self.base = wait_until(self._serving, what="the gateway to serve")[1]
         self.port = int(self.base.rpartition(":")[2])
         self.url = f"{self.base}/{KEY}"

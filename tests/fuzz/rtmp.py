@@ -14,7 +14,8 @@ from tests.fuzz import shapes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from arclyd.ingest.rtmp.intake import Intake
+    from arclyd.ingest.flv.intake import Intake
+    from arclyd.ingest.mpegts.body import Body
     from arclyd.protocols.rtmp.amf3 import Value
     from tests.fuzz.source import Source
 
@@ -89,9 +90,10 @@ def session(server: ServerSession, intake: Intake, piece: bytes) -> int:
             kind = TrackKind.VIDEO if event.type == Type.VIDEO else TrackKind.AUDIO
             intake.receive(kind, event.timestamp, event.payload)
             if intake.wants_claim:
-                _claim(intake)
-        elif isinstance(event, Data) and event.values and isinstance(event.values[0], dict):
-            intake.describe(event.values[0])
+                claim(intake)
+        elif isinstance(event, Data):
+            intake.data([event.name, *event.values])
+            assert intake.news()
     server.data_to_send()
     assert server.held <= LIMITS.together + (1 << 17)
     return count
@@ -113,7 +115,8 @@ class _Nobody:
         pass
 
 
-def _claim(intake: Intake) -> None:
+def claim(intake: Intake | Body) -> None:
+    """Grant what it wants, if it can say what that is."""
     try:
         tracks = intake.tracks()
     except MediaError:

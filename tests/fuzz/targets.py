@@ -37,7 +37,9 @@ from arclyd.control.messages import (
 from arclyd.control.reports import Event
 from arclyd.daemon import config
 from arclyd.errors import ArclydError, ConfigError, InvalidKey, MediaError, ProtocolError, WireError
-from arclyd.ingest.rtmp.intake import Intake
+from arclyd.ingest import limits as ingest_limits
+from arclyd.ingest.flv.intake import Intake
+from arclyd.ingest.mpegts.body import Body
 from arclyd.media.codecs import CodecId, aac, annexb, av1, h264, h265, opus
 from arclyd.media.codecs.describe import describe_config
 from arclyd.media.formats.mpegts.demuxer import Demuxer, Limits, Program
@@ -272,6 +274,22 @@ def rtmp_encoder(data: bytes) -> int:
     return max(1, count)
 
 
+def upload(data: bytes) -> int:
+    """The body of a request, a transport stream or FLV: a `MediaError` or `WireError` ends it, little is kept."""
+    body, count = Body(None, ingest_limits.Limits(video=4096, audio=4096)), 1
+    try:
+        for piece in _pieces(data, len(data)):
+            body.receive(piece)
+            count += 1
+            if body.wants_claim:
+                rtmp.claim(body)
+        body.finish()
+    except (MediaError, WireError) as error:
+        _has_a_sentence(error)
+    assert body.news()["ingest_protocol"]
+    return count
+
+
 TARGETS: Final[dict[str, Callable[[bytes], int]]] = {
     "to_daemon": to_daemon,
     "from_daemon": from_daemon,
@@ -280,5 +298,6 @@ TARGETS: Final[dict[str, Callable[[bytes], int]]] = {
     "media": media,
     "transport_stream": transport_stream,
     "rtmp_encoder": rtmp_encoder,
+    "upload": upload,
 }
 """Every target by its name, which is also its corpus's folder; it returns how much it was fed: messages, files …"""

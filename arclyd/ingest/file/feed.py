@@ -75,6 +75,7 @@ class Feed:
         self._time_bases = [track.time_base for track in tracks]
         self._is_video = [track.kind is TrackKind.VIDEO for track in tracks]
         self._codecs = [track.codec for track in tracks]
+        self._waiting = list(self._is_video)
         self._timeline = Timeline(self._time_bases)
         self._first_ns: int | None = None
         self._started_ns = time.monotonic_ns()
@@ -97,6 +98,9 @@ class Feed:
         return self._loop and self._frames + self._too_large > before
 
     def _feed(self, unit: Unit) -> bool:
+        self._waiting[unit.track] &= not unit.keyframe
+        if self._waiting[unit.track]:  # a pipe that is joined in the middle begins with pictures nobody can decode
+            return True
         placed = self._timeline.place(unit.track, pts=unit.pts, dts=unit.dts, duration=unit.duration)
         at_ns = to_ns(placed.dts, self._time_bases[unit.track])
         if self._first_ns is None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from arclyd.errors import Unauthorized
 from arclyd.ingest.limits import Bucket, watch_peer
-from arclyd.ingest.ts.reception import Reception
+from arclyd.ingest.reception import Reception
+from arclyd.ingest.ts.intake import Intake
 from arclyd.serving import host_port
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ByteStream(asyncio.Protocol):
         self._reception: Reception
         self._host = self._address = self._closing = ""
         self._counted = self._ended = False
-        self.heard_at = time.monotonic()
+        self._began_at = self.heard_at = time.monotonic()
         self._bucket = Bucket(gateway.limits.rate, self.heard_at)
 
     @property
@@ -52,7 +53,8 @@ class ByteStream(asyncio.Protocol):
         peer = transport.get_extra_info("peername") or ("", 0)
         self._host = str(peer[0])
         self._address = host_port(self._host, peer[1])
-        self._reception = Reception(self._gateway, self._key, self._address, self, shown={}, program=self._program)
+        intake = Intake(self._program, self._gateway.limits)
+        self._reception = Reception(self._gateway, self._key, self._address, self, shown={}, intake=intake)
         if problem := self._gateway.census.enter(self._host):
             log.warning("%s: turned away: %s", self._address, problem)
             self._transport.abort()
@@ -117,8 +119,11 @@ class ByteStream(asyncio.Protocol):
         """About once a second."""
         if self._closing or self._refused():
             return
-        if now - self.heard_at > self._gateway.limits.idle_seconds:
-            self.close(f"nothing came for {self._gateway.limits.idle_seconds:g} s", abort=True)
+        limits = self._gateway.limits
+        if now - self.heard_at > limits.idle_seconds:
+            self.close(f"nothing came for {limits.idle_seconds:g} s", abort=True)
+        elif not self._reception.begun and now - self._began_at > limits.start_seconds:
+            self.close(f"no program came in {limits.start_seconds:g} s", abort=True)
         else:
             self._reception.tell(now)
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("url")
 @click.argument("key", required=False)
-@limit_options("start_seconds", "stalled_seconds")
+@limit_options("stalled_seconds")
 @process_options
 def mpegts(url: str, key: str | None, *, limits: Limits, socket: str | None) -> None:
     """Take the transport stream that comes to URL as the stream KEY.
 
     URL is udp://HOST:PORT (a group: multicast), tcp://HOST:PORT, or http://HOST:PORT. By HTTP any number of senders
-    PUT or POST to /APP/NAME, which is the key then. Behind a "?": program=N for one of several programs; for
-    multicast interface=NAME and source=ADDRESS, joined by "&".
+    PUT or POST to /APP/NAME, which is the key then, and FLV is taken as well. Behind a "?": program=N for one of
+    several programs; for multicast interface=NAME and source=ADDRESS, joined by "&".
 
     Who may publish is the daemon's configuration.
     """

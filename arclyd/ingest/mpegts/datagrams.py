@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from arclyd.errors import Unauthorized
 from arclyd.ingest.limits import Bucket
 from arclyd.ingest.mpegts.address import open_receiver
-from arclyd.ingest.ts.reception import Reception
+from arclyd.ingest.reception import Reception
+from arclyd.ingest.ts.intake import Intake
 from arclyd.media.formats.mpegts.demuxer import PACKET, SYNC
 from arclyd.serving import host_port
 
@@ -43,10 +44,11 @@ class Sender:
         host, port = peer[:2]
         self.peer = peer
         self.address = host_port(host, port)
-        self.heard_at = time.monotonic()
+        self.began_at = self.heard_at = time.monotonic()
         self.bucket = Bucket(gateway.limits.rate, self.heard_at)
         self._host = host
-        self.reception = Reception(gateway, key, self.address, self, shown={}, program=program)
+        intake = Intake(program, gateway.limits)
+        self.reception = Reception(gateway, key, self.address, self, shown={}, intake=intake)
 
     @property
     def owner(self) -> tuple[str, Mapping[str, str]]:
@@ -134,6 +136,9 @@ class Datagrams:
             self._refuse(sender, now)
         elif now - sender.heard_at > self._gateway.limits.idle_seconds:
             self._leave(f"nothing came for {self._gateway.limits.idle_seconds:g} s")
+        elif not sender.reception.begun and now - sender.began_at > self._gateway.limits.start_seconds:
+            self._refused = (sender.peer[0], now + REFUSED_SECONDS)  # for others to be heard
+            self._leave(f"no program came in {self._gateway.limits.start_seconds:g} s")
         else:
             sender.reception.tell(now)
 

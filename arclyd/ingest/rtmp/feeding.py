@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import ArclydError, WireError
-from arclyd.ingest.rtmp import about
+from arclyd.ingest.flv import about
 from arclyd.ingest.rtmp.outflow import Outflow, Tag
 from arclyd.protocols.rtmp.messages import Type
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from arclyd.ingest.flv.intake import Intake
 from arclyd.ingest.publication import Publication
-from arclyd.ingest.rtmp import about
-from arclyd.ingest.rtmp.intake import Intake
 from arclyd.media.codecs import TrackKind
 from arclyd.protocols.rtmp.messages import Type
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from arclyd.ingest.gateway import Gateway, Publishing
     from arclyd.protocols.rtmp.chunks import Message
     from arclyd.protocols.rtmp.messages import Data
@@ -27,10 +27,8 @@ class Reception:
         self.key = key
         self.stream = stream
         self._intake = Intake()
-        self._fields: dict[str, object] = {}
-        self._tags: dict[str, str] = {}
         self._publication = Publication(
-            gateway, key, address, connection=connection, intake=self._intake, news=self._news
+            gateway, key, address, connection=connection, intake=self._intake, news=self._intake.news
         )
 
     async def admit(self, shown: Mapping[str, str]) -> None:
@@ -49,12 +47,7 @@ class Reception:
 
     def data(self, data: Data) -> None:
         """A data message: ``onMetaData`` says what is to come."""
-        said = data.values[0] if data.values else None
-        if data.name == "onMetaData" and isinstance(said, Mapping):
-            self._intake.describe(said)
-            self._fields = about.metadata(said)
-            tags = self._fields.pop("tags", {})
-            self._tags.update(tags if isinstance(tags, dict) else {})
+        self._intake.data([data.name, *data.values])
 
     async def claim(self) -> None:
         """Claim the stream and publish what was held. Raises as `arclyd.Publisher` does."""
@@ -74,13 +67,3 @@ class Reception:
     def interrupt(self) -> None:
         """The connection is gone, and may come back. Idempotent."""
         self._publication.interrupt()
-
-    def _news(self) -> dict[str, object]:
-        """What there is to say now."""
-        counts = self._intake.counts
-        tags = dict(self._tags)
-        if counts.dropped:
-            tags["dropped"] = f"{counts.dropped} ({counts.gated} before a keyframe, {counts.damaged} damaged)"
-        if self._intake.color is not None and (text := about.color_tag(self._intake.color)):
-            tags[about.COLOR_TAG] = text
-        return {**self._fields, "tags": tags}

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncControl, AsyncSubscriber, Publisher
 from arclyd.errors import EndOfStream
 from arclyd.ingest.again import again_and_again, until_stopped
-from arclyd.ingest.rtmp import about
+from arclyd.ingest.flv import about
+from arclyd.ingest.flv.intake import Intake
 from arclyd.ingest.rtmp.dialling import IDLE_SECONDS, Dialled, dialled
 from arclyd.ingest.rtmp.feeding import feed
-from arclyd.ingest.rtmp.intake import Intake
 from arclyd.media.codecs import TrackKind
 from arclyd.protocols.rtmp.address import Address
 from arclyd.protocols.rtmp.chunks import Message
@@ -48,31 +47,25 @@ def push(key: str, url: str, *, verify: bool, socket: str | None) -> None:
 
 async def _pull_once(address: Address, key: str, *, on_taken: str | None, verify: bool, socket: str | None) -> str:
     intake = Intake()
-    fields: dict[str, object] = {"publisher_addr": f"{address.host}:{address.port}", "ingest_protocol": address.scheme}
+    origin = {"publisher_addr": f"{address.host}:{address.port}", "ingest_protocol": address.scheme}
     try:
         async with dialled(address, publishing=False, verify=verify) as connection:
             log.info("pull %s: %s plays", key, address)
             async for event in connection.events(IDLE_SECONDS):
                 if isinstance(event, Data):
-                    _describe(intake, fields, event)
+                    intake.data([event.name, *event.values])
                 elif isinstance(event, Message):
                     kind = TrackKind.VIDEO if event.type == Type.VIDEO else TrackKind.AUDIO
                     intake.receive(kind, event.timestamp, event.payload)
                     if intake.wants_claim:
-                        terms = partial(Publisher, metadata=fields, socket=socket, name=f"pull {address}")
+                        metadata = {**intake.news(), **origin}
+                        terms = partial(Publisher, metadata=metadata, socket=socket, name=f"pull {address}")
                         again = intake.live or on_taken == "replace"
                         claim = partial(terms, key, intake.tracks(), on_taken="replace" if again else on_taken)
                         intake.begin(await asyncio.to_thread(claim))
     finally:
         intake.interrupt()
     return "over"
-
-
-def _describe(intake: Intake, fields: dict[str, object], data: Data) -> None:
-    said = data.values[0] if data.values else None
-    if data.name == "onMetaData" and isinstance(said, Mapping):
-        intake.describe(said)
-        fields.update(about.metadata(said))
 
 
 # ------------------------------------------------------------------------ push

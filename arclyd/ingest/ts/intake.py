@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 from arclyd.errors import MediaError
 from arclyd.ingest.claimed import Claimed
 from arclyd.ingest.holding import Bounds, Holding
+from arclyd.ingest.limits import Limits
 from arclyd.ingest.ts.lane import Lane
 from arclyd.media.codecs import TrackKind
+from arclyd.media.formats.mpegts import demuxer
 from arclyd.media.formats.mpegts.demuxer import Demuxer, Program, Unit
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from arclyd.client.publisher import Publisher
     from arclyd.media.formats.mpegts.demuxer import Counts as Faults
-    from arclyd.media.formats.mpegts.demuxer import Limits
     from arclyd.media.formats.mpegts.units import AccessUnit
     from arclyd.media.track import Track
 
@@ -75,7 +76,8 @@ class Intake:
     def __init__(self, program: int | None = None, limits: Limits | None = None) -> None:
         self._stream = Claimed("MPEG-TS")
         self.counts = self._stream.counts
-        self._demuxer = Demuxer(program, limits)
+        limits = limits or Limits()
+        self._demuxer = Demuxer(program, demuxer.Limits(limits.video, limits.audio))
         self._lanes: dict[int, Lane] = {}
         self._held: Holding[_Held] = Holding(HELD)
 
@@ -89,10 +91,27 @@ class Intake:
         """Frames go into the ring."""
         return self._stream.publisher is not None
 
+    @property
+    def begun(self) -> bool:
+        """The program's map came."""
+        return bool(self._lanes)
+
     def data_tracks(self) -> dict[int, str]:
         """What the tracks of data carry, by their ids."""
         lanes = [lane for lane in self._lanes.values() if lane.kind is TrackKind.DATA and lane.place >= 0]
         return {lane.place: lane.stream.content.value for lane in lanes}
+
+    def news(self) -> dict[str, object]:
+        """What there is to say of the stream now, as fields of the daemon's metadata."""
+        faults, counts = self.faults, self.counts
+        said = {
+            "data_tracks": ", ".join(f"{place} {name}" for place, name in self.data_tracks().items()),
+            "continuity_errors": str(faults.continuity or ""),
+            "skipped_bytes": str(faults.skipped_bytes or ""),
+            "scrambled_packets": str(faults.scrambled or ""),
+            "dropped": f"{counts.dropped} ({counts.gated} before a keyframe)" if counts.dropped else "",
+        }
+        return {"tags": {name: text for name, text in said.items() if text}}
 
     # ------------------------------------------------------------------- in
 

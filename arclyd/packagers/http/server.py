@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from arclyd.control import tokens
+from arclyd.http_guard import Expected, Guard, Limits
 from arclyd.packagers.http.admission import admits
-from arclyd.packagers.http.guard import Guard, Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -42,15 +41,6 @@ FAREWELL_SECONDS: Final = 1.0
 """At the end, for answers that are on their way; endless ones have none."""
 
 
-class _Expected(logging.Filter):
-    """Keeps requests that are no HTTP out of the log: they are answered with 400, and anybody can send them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """False: not to be logged."""
-        error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError)
-
-
 @dataclass(frozen=True, slots=True)
 class Front:
     """Where and how it is served. No ``host``: all addresses. ``secret``: requests need a token made with it."""
@@ -75,7 +65,7 @@ async def serving(routes: Iterable[web.RouteDef], front: Front) -> AsyncIterator
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=FAREWELL_SECONDS,
     )
-    logging.getLogger("aiohttp.server").addFilter(_Expected())
+    logging.getLogger("aiohttp.server").addFilter(Expected())
     guard = Guard(front.limits)
     app.middlewares.extend((_guarded(guard), _authorized(front.secret)))
     await runner.setup()

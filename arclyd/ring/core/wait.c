@@ -23,18 +23,12 @@ static bool brisk(const struct arcly_region *region) {
 #ifdef ARCLY_MUTANT_NO_NAP
     return false;
 #endif
-    return now_ns < until_ns && until_ns - now_ns <= 2 * ARCLY_BRISK_NS;
-}
-
-/* Longer the more look: together they shall not keep the writer from its processor. */
-static int64_t nap(const struct arcly_region *region) {
-    const uint32_t readers = arcly_load(region->header->daemon.subscribers);
-    return ARCLY_NAP_NS * (int64_t)(readers < 8 ? 1 : readers < 80 ? readers / 8 : 10);
+    return now_ns < until_ns && until_ns - now_ns <= 2 * (uint64_t)ARCLY_BRISK_NS * ARCLY_CROWD;
 }
 
 int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns) {
     if (timeout_ns > ARCLY_NAP_NS && brisk(region))
-        return nap(region);
+        return ARCLY_NAP_NS * (int64_t)arcly_crowd(region);
 #ifndef ARCLY_MUTANT_NO_DOZE
     const uint64_t age_ns = arcly_now() - arcly_load(region->header->hot.last_publish_ns);
     if (timeout_ns > ARCLY_DOZE_NS && age_ns < 2 * ARCLY_DOZE_NS)

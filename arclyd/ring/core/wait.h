@@ -20,6 +20,8 @@ static inline uint32_t arcly_wake_sample(const struct arcly_region *region) {
  * leaves the call out for a frame if, by a look at the clock *after* it changed the word (P6), ARCLY_SKEW_NS of what was
  * promised *before* that frame are still to come. That nobody sleeps through a frame is argued in shm_layout.md,
  * section 11.
+ * Both times are for one reader, and as many times as long for as many, up to ARCLY_CROWD: many that look often keep the
+ * writer from its processor, and then it comes back after its promise is over, and has to wake them all.
  * Frames come fast from the ARCLY_BRISK_FRAMES-th on that began less than ARCLY_APART_NS after the one before, not
  * counting the call: to wake many takes so long that frames would never come fast. Media do so in bursts only, of which
  * the first frames wake; and a large frame takes long enough to be worth a call.
@@ -31,14 +33,21 @@ enum {
     ARCLY_BRISK_NS = 200000,
     ARCLY_SKEW_NS = 50000,
     ARCLY_NAP_NS = 20000,
-    ARCLY_DOZE_NS = 50000000
+    ARCLY_DOZE_NS = 50000000,
+    ARCLY_CROWD = 64
 };
+
+/* How many readers there are, 1 to ARCLY_CROWD. */
+static inline uint32_t arcly_crowd(const struct arcly_region *region) {
+    const uint32_t readers = arcly_load(region->header->daemon.subscribers);
+    return readers < 1 ? 1 : readers < ARCLY_CROWD ? readers : ARCLY_CROWD;
+}
 
 /* Sleep until the wake word is no longer `sampled`, or timeout_ns passed; for a nap at most while frames come fast. Returns 0 (look again) or -EINTR (a signal came). Spurious returns are allowed. */
 int arcly_wait(const struct arcly_region *region, uint32_t sampled, int64_t timeout_ns);
 
 /* How long one that sampled the wake word and found nothing may sleep by other means than arcly_wait: timeout_ns, or
- * a nap while frames come fast: ARCLY_NAP_NS, up to ten times that the more readers there are. */
+ * a nap while frames come fast. */
 int64_t arcly_patience(const struct arcly_region *region, int64_t timeout_ns);
 
 /* Look at the wake word without sleeping until it is no longer `sampled` (true) or longest_ns passed. Burns the

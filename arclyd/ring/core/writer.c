@@ -307,7 +307,7 @@ static void wake(struct arcly_writer *w, uint64_t publish_ns) { /* of frame head
     const uint64_t promised_ns = w->brisk_until_ns;
     w->brisk_frames = publish_ns - w->last_ns < ARCLY_APART_NS ? w->brisk_frames + 1 : 0;
     if (w->brisk_frames >= ARCLY_BRISK_FRAMES) {
-        w->brisk_until_ns = publish_ns + ARCLY_BRISK_NS;
+        w->brisk_until_ns = publish_ns + (uint64_t)ARCLY_BRISK_NS * arcly_crowd(w->region);
         arcly_store(w->region->header->wake.brisk_until_ns, w->brisk_until_ns); /* P6: before the word changes */
     }
     w->last_ns = publish_ns + arcly_wake_unless_brisk(w->region, promised_ns);

@@ -67,9 +67,9 @@ class Taken:
         return self.requests >= 0
 
 
-def unit(track: int, dts: int, payload: bytes = b"x", **facts: object) -> Unit:
+def unit(track: int, dts: int, payload: bytes = b"x", *, keyframe: bool = True, **facts: object) -> Unit:
     duration = 3600 if track == 0 else 1152
-    return Unit(track, payload, dts, dts, duration, keyframe=True, **facts)  # type: ignore[arg-type] # test shorthand
+    return Unit(track, payload, dts, dts, duration, keyframe=keyframe, **facts)  # type: ignore[arg-type] # shorthand
 
 
 def feed(source: ListSource, taken: Taken, **options: object) -> Feed:
@@ -148,3 +148,10 @@ def test_the_progress_line_has_rates_over_its_window() -> None:
     now = Report(62_000_000_000, 2_000_000_000, 500_000, 50, 100, 1)
     assert progress_line("live/x", before, now) == "live/x  00:01:02.0  2.00 Mb/s  25.0 fps  31.00x  1 subscriber"
     assert progress_line("live/x", before, before) == "live/x  00:00:00.0  0 subscribers"
+
+
+def test_pictures_before_the_first_keyframe_are_left_out() -> None:
+    taken = Taken()
+    units = [unit(0, 0, b"late", keyframe=False), unit(1, 0, b"sound"), unit(0, 3600, b"key")]
+    feed(ListSource(*units, unit(0, 7200, b"next", keyframe=False)), taken).run()
+    assert [frame["payload"] for frame in taken.frames] == [b"sound", b"key", b"next"]

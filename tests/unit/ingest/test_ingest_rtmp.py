@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from arclyd.errors import FrameTooLarge, WireError
+from arclyd.ingest.flv import about
+from arclyd.ingest.flv.intake import HELD, Intake
 from arclyd.ingest.limits import Bucket, Census, Limits
-from arclyd.ingest.rtmp import about
-from arclyd.ingest.rtmp.intake import HELD, Intake
 from arclyd.ingest.rtmp.outflow import Outflow
 from arclyd.media.codecs import CodecId, TrackKind
 from arclyd.media.formats import flv
@@ -91,7 +91,7 @@ def sound(payload: bytes, **more: int) -> bytes:
 def configured(said: dict[str, Any] | None = BOTH) -> Intake:
     intake = Intake()
     if said:
-        intake.describe(said)
+        intake.data(["onMetaData", said])
     intake.receive(VIDEO, 0, flv.sequence_header(PICTURE))
     intake.receive(AUDIO, 0, flv.sequence_header(SOUND))
     return intake
@@ -113,7 +113,7 @@ def test_the_stream_is_claimed_with_its_first_keyframe() -> None:
 
 def test_a_stream_without_sound_does_not_wait_for_any_where_it_says_so() -> None:
     intake = Intake()
-    intake.describe({"videocodecid": 7.0})
+    intake.data(["onMetaData", {"videocodecid": 7.0}])
     intake.receive(VIDEO, 0, flv.sequence_header(PICTURE))
     intake.receive(VIDEO, 0, picture(b"p"))
     assert claimed(intake).tracks == [PICTURE]
@@ -227,7 +227,7 @@ def test_mp3_and_g711_say_of_themselves_what_they_are() -> None:
         (CodecId.G711U, bytes(160), (8_000, 1)),
     ):
         intake = Intake()
-        intake.describe({"audiocodecid": 2.0})
+        intake.data(["onMetaData", {"audiocodecid": 2.0}])
         track = Track.audio(codec, sample_rate=8000, channels=1)
         intake.receive(AUDIO, 0, flv.frame_body(track, payload, composition_ms=0, keyframe=True))
         (found,) = claimed(intake).tracks

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arclyd.control import tokens
+from arclyd.http_guard import Limits
 from arclyd.packagers import bookmark, names
 from arclyd.packagers.http.answers import SLICE, byte_range, media
-from arclyd.packagers.http.guard import Limits
 from arclyd.packagers.http.server import Front, serving
 from arclyd.packagers.http.viewers import ABSENT_SECONDS, Viewers
 from arclyd.packagers.segmenter import Cutting, Resume

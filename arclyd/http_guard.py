@@ -1,8 +1,9 @@
-"""Connections: how many there may be, and when one is given up. A client that stalls never holds up another one."""
+"""Connections of an HTTP server: how many there may be, and when one is given up. One that stalls holds up no other."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import struct
@@ -10,6 +11,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from aiohttp.http_exceptions import HttpProcessingError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -37,6 +40,15 @@ class _Watched:
 
     at: float
     unsent: int = 0
+
+
+class Expected(logging.Filter):
+    """Keeps requests that are no HTTP out of the log: they are answered with 400, and anybody can send them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False: not to be logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
 
 
 class Guard:

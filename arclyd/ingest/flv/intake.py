@@ -7,18 +7,20 @@ can be claimed (`wants_claim`). The same happens again when a track comes that w
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import MediaError
 from arclyd.ingest.claimed import Claimed
+from arclyd.ingest.flv import about
+from arclyd.ingest.flv.lane import MILLISECOND, NANOSECOND, Lane
 from arclyd.ingest.holding import Bounds, Holding
-from arclyd.ingest.rtmp.lane import MILLISECOND, NANOSECOND, Lane
 from arclyd.media.codecs import TrackKind
 from arclyd.media.formats.flv_tags import Part, What, audio_parts, video_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from arclyd.client.publisher import Publisher
     from arclyd.media.track import Track
@@ -70,6 +72,7 @@ class Intake:
         """Kinds of tracks that arclyd does not carry."""
         self.color: bytes | None = None
         """What the picture's newest metadata packet says (colours, HDR), AMF values."""
+        self._said: dict[str, object] = {}
         self._lanes: dict[tuple[TrackKind, int], Lane] = {}
         self._expected: frozenset[TrackKind] = frozenset()
         self._picture = (0, 0)
@@ -79,8 +82,28 @@ class Intake:
 
     # ------------------------------------------------------------------- in
 
-    def describe(self, said: Mapping[str, Value]) -> None:
-        """Take ``onMetaData``: which kinds of tracks are to be waited for, and the picture's size."""
+    def data(self, values: Sequence[Value]) -> None:
+        """The values of a script tag, the name first: ``onMetaData`` says what is to come."""
+        said = values[1] if len(values) > 1 else None
+        if values[:1] == ["onMetaData"] and isinstance(said, Mapping):
+            self._said = about.metadata(said)
+            self._expect(said)
+
+    def news(self) -> dict[str, object]:
+        """What there is to say of the stream now, as fields of the daemon's metadata."""
+        fields = dict(self._said)
+        said = fields.get("tags")
+        tags = dict(said) if isinstance(said, dict) else {}
+        if self.counts.dropped:
+            tags["dropped"] = (
+                f"{self.counts.dropped} ({self.counts.gated} before a keyframe, {self.counts.damaged} damaged)"
+            )
+        if self.color is not None and (text := about.color_tag(self.color)):
+            tags[about.COLOR_TAG] = text
+        return {**fields, "tags": tags}
+
+    def _expect(self, said: Mapping[str, Value]) -> None:
+        """Which kinds of tracks are to be waited for, and the picture's size."""
         kinds = []
         if any(name in said for name in ("videocodecid", "width")):
             kinds.append(TrackKind.VIDEO)
@@ -187,6 +210,11 @@ class Intake:
         complete = (self._expected or {TrackKind.VIDEO, TrackKind.AUDIO}) <= ready
         joinable = TrackKind.VIDEO not in ready or self._held.startable
         return self._stream.publisher is not None or (complete and joinable) or self._held.full
+
+    @property
+    def begun(self) -> bool:
+        """There is a track."""
+        return bool(self._lanes)
 
     @property
     def live(self) -> bool:

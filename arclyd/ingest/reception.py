@@ -1,36 +1,73 @@
-"""A transport stream on its way in over one connection: its claim, and what the daemon is told of it."""
+"""A stream on its way in as bytes, over one connection: judged, claimed, and refused where it may not go on."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from arclyd.errors import ArclydError
 from arclyd.ingest.publication import Publication
-from arclyd.ingest.ts.intake import Intake
-from arclyd.media.formats.mpegts import demuxer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from typing_extensions import Buffer
 
+    from arclyd.client.publisher import Publisher
     from arclyd.ingest.gateway import Gateway, Publishing
+    from arclyd.media.track import Track
 
 log: Final = logging.getLogger(__name__)
 
 
+class Bytes(Protocol):
+    """What becomes a stream: `gateway.Intake`, and where its bytes go in."""
+
+    @property
+    def begun(self) -> bool:
+        """It is known what tracks come."""
+
+    @property
+    def live(self) -> bool:
+        """Frames go into the ring."""
+
+    @property
+    def wants_claim(self) -> bool:
+        """The stream is to be claimed, with the tracks there are now."""
+
+    def receive(self, data: Buffer) -> None:
+        """The next bytes. Raises `ArclydError`: it can't go on."""
+
+    def finish(self) -> None:
+        """No more will come. Raises as `receive` does."""
+
+    def news(self) -> dict[str, object]:
+        """What there is to say of it now, as fields of the daemon's metadata."""
+
+    def tracks(self) -> list[Track]:
+        """As an intake."""
+
+    def begin(self, publisher: Publisher) -> None:
+        """As an intake."""
+
+    def release(self) -> Publisher | None:
+        """As an intake."""
+
+    def interrupt(self) -> None:
+        """As an intake."""
+
+
 class Reception:
-    """What the connection ``connection`` publishes as ``key``.
+    """What ``connection`` publishes as ``key``.
 
     Args:
         gateway: of this process.
         key: the stream.
         address: host:port of the sender.
-        connection: whose it is; closed when the daemon refuses.
+        connection: whose it is; to be closed when there is a `refusal`.
         shown: credentials that its protocol carried.
-        program: which one of the transport stream; None: the first.
+        intake: where the bytes go.
     """
 
     def __init__(
@@ -41,20 +78,23 @@ class Reception:
         connection: Publishing,
         *,
         shown: Mapping[str, str],
-        program: int | None = None,
+        intake: Bytes,
     ) -> None:
         self.key = key
         self._gateway = gateway
         self._address = address
         self._shown = shown
-        self._intake = Intake(program, demuxer.Limits(gateway.limits.video, gateway.limits.audio))
+        self._intake = intake
         self._claiming: asyncio.Task[None] | None = None
         self._admitted = False
-        self._publication = Publication(
-            gateway, key, address, connection=connection, intake=self._intake, news=self._news
-        )
+        self._publication = Publication(gateway, key, address, connection=connection, intake=intake, news=intake.news)
         self.refusal: ArclydError | None = None
         """Why it may not go on; what is received then is nobody's."""
+
+    @property
+    def begun(self) -> bool:
+        """It is known what tracks come."""
+        return self._intake.begun
 
     @property
     def claiming(self) -> bool:
@@ -125,15 +165,3 @@ class Reception:
     def interrupt(self) -> None:
         """It is gone, and may come back. Idempotent."""
         self._publication.interrupt()
-
-    def _news(self) -> dict[str, object]:
-        """What there is to say now."""
-        faults, counts = self._intake.faults, self._intake.counts
-        said = {
-            "data_tracks": ", ".join(f"{place} {name}" for place, name in self._intake.data_tracks().items()),
-            "continuity_errors": str(faults.continuity or ""),
-            "skipped_bytes": str(faults.skipped_bytes or ""),
-            "scrambled_packets": str(faults.scrambled or ""),
-            "dropped": f"{counts.dropped} ({counts.gated} before a keyframe)" if counts.dropped else "",
-        }
-        return {"tags": {name: text for name, text in said.items() if text}}
