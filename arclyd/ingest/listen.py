@@ -8,6 +8,7 @@ from arclyd.command_line import LazyGroup, Verb
 
 PROTOCOLS: Final = (
     Verb("rtmp", "arclyd.ingest.rtmp.command:rtmp", "RTMP and RTMPS: encoders publish, players play."),
+    Verb("rtsp", "arclyd.ingest.rtsp.command:rtsp", "RTSP and RTSPS: encoders and cameras publish, players play."),
     Verb(
         "mpegts",
         "arclyd.ingest.mpegts.command:mpegts",
