@@ -12,7 +12,7 @@ from arclyd.ingest.ts.intake import Intake
 from arclyd.media.formats.mpegts import demuxer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Buffer
 
@@ -31,6 +31,7 @@ class Reception:
         connection: whose it is; closed when the daemon refuses.
         shown: credentials that its protocol carried.
         program: which one of the transport stream; None: the first.
+        carriage: what there is to say of what carries it, as tags of the stream's metadata.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Reception:
         *,
         shown: Mapping[str, str],
         program: int | None = None,
+        carriage: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self.key = key
+        self._carriage = carriage
         self._gateway = gateway
         self._address = address
         self._shown = shown
@@ -136,4 +139,5 @@ class Reception:
             "scrambled_packets": str(faults.scrambled or ""),
             "dropped": f"{counts.dropped} ({counts.gated} before a keyframe)" if counts.dropped else "",
         }
-        return {"tags": {name: text for name, text in said.items() if text}}
+        tags = {name: text for name, text in said.items() if text}
+        return {"tags": {**tags, **(self._carriage() if self._carriage else {})}}
