@@ -2,6 +2,9 @@
 
 Tags come first, and what tracks there are is only known from them; so they are held, within bounds, until the stream
 can be claimed (`wants_claim`). The same happens again when a track comes that was not declared.
+
+Frames are copied into the ring whole, not written there as they come (`Publisher.reserve`): a stream has one writer,
+and tags of its other tracks may come between the pieces of one.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 What tracks there are, and how they are configured, is only known from what comes; so frames are held, within bounds,
 until the stream can be claimed (`wants_claim`). The same happens again when the program's streams change.
+
+Frames are copied into the ring whole, not written there as they come (`Publisher.reserve`): packets of several tracks
+interleave, how long a picture is is known at its end, and what it is framed by there (start codes, ADTS, LATM) goes.
 """
 
 from __future__ import annotations
