@@ -71,8 +71,8 @@ class Intake:
     def __init__(self) -> None:
         self._stream = Claimed("RTMP")
         self.counts = self._stream.counts
-        self.unsupported: set[str] = set()
-        """Kinds of tracks that arclyd does not carry."""
+        self.left_out: set[TrackKind] = set()
+        """Kinds of tracks of which there is one whose codec arclyd does not carry."""
         self.color: bytes | None = None
         """What the picture's newest metadata packet says (colours, HDR), AMF values."""
         self._said: dict[str, object] = {}
@@ -102,6 +102,8 @@ class Intake:
             tags["dropped"] = (
                 f"{self.counts.dropped} ({self.counts.gated} before a keyframe, {self.counts.damaged} damaged)"
             )
+        if self.left_out:
+            tags["left_out"] = ", ".join(kind.label for kind in sorted(self.left_out))
         if self.color is not None and (text := about.color_tag(self.color)):
             tags[about.COLOR_TAG] = text
         return {**fields, "tags": tags}
@@ -137,7 +139,7 @@ class Intake:
 
     def _receive(self, part: Part, time_ms: int) -> None:
         if part.codec is None:
-            self.unsupported.add(part.kind.label)
+            self.left_out.add(part.kind)
             return
         if part.what is What.METADATA:
             self.color = bytes(part.payload)

@@ -179,7 +179,8 @@ def test_frames_that_do_not_fit_or_make_no_sense_are_counted() -> None:
     intake.receive(VIDEO, 40, picture(b"x", track=Track(VIDEO, CodecId.H265, flv.MILLISECOND)))
     assert (intake.counts.too_large, intake.counts.damaged, intake.counts.dropped) == (1, 2, 3)
     intake.receive(AUDIO, 40, b"\xb2speex")
-    assert intake.unsupported == {"audio"}
+    assert intake.left_out == {AUDIO}
+    assert intake.news()["tags"]["left_out"] == "audio"
 
 
 def test_times_wrap_and_jump() -> None:

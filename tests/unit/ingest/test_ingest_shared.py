@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -14,11 +17,13 @@ import pytest
 from click.testing import CliRunner
 
 from arclyd.errors import AlreadyPublishing, WireError
+from arclyd.ingest import gateway as gateway_module
 from arclyd.ingest.claimed import MAX_CLAIMS, Claimed
 from arclyd.ingest.credentials import MOST, shown_in_header, shown_in_query
 from arclyd.ingest.holding import Bounds, Holding
 from arclyd.ingest.limits import Limits
 from arclyd.ingest.listening import limit_options, tls_options
+from arclyd.ingest.mpegts.address import Address, open_sender
 from arclyd.ingest.publication import TELL_SECONDS, Publication
 from arclyd.media.track import Track
 from tests.ingesting import FakeGateway, Published
@@ -288,3 +293,57 @@ def test_the_daemon_is_told_what_is_new_only_and_not_too_often() -> None:
         return gateway.told
 
     assert asyncio.run(go()) == [{"fps": 30}]
+
+
+# ------------------------------------------------------------------ the process
+
+
+def test_a_fault_in_one_connection_leaves_the_others_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "TICK_SECONDS", 0.001)
+
+    class Faulty:
+        closed = ""
+
+        def tick(self, _now: float) -> None:
+            raise ZeroDivisionError
+
+        def close(self, reason: str, *, abort: bool = False) -> None:
+            self.closed = reason
+
+    class Sound(Faulty):
+        ticks = 0
+
+        def tick(self, _now: float) -> None:
+            self.ticks += 1
+
+    async def go() -> tuple[Faulty, Sound]:
+        gateway = gateway_module.Gateway(None, Limits(), "x")  # type: ignore[arg-type]
+        faulty, sound = Faulty(), Sound()
+        gateway.connections = {faulty, sound}
+        async with gateway.attended():
+            while sound.ticks < 3:
+                await asyncio.sleep(0.001)
+            assert faulty.closed == "a fault of the gateway"
+        return faulty, sound
+
+    _, sound = asyncio.run(asyncio.wait_for(go(), 30))
+    assert sound.closed == "the gateway ends"
+
+
+LOG = """
+    import logging
+    from arclyd.serving import log_events
+    log_events(quiet=False)
+    logging.getLogger("x").info("%s: lost", "live/a\\x1b[2J\\narclyd: live/b")
+"""
+
+
+def test_what_a_client_said_makes_no_line_of_its_own_in_the_log() -> None:
+    code = textwrap.dedent(LOG)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "arclyd: live/a\\x1b[2J\\narclyd: live/b: lost\n"
+
+
+def test_a_network_that_is_not_there_is_an_error_of_ours() -> None:
+    with pytest.raises(WireError, match="udp://255"):  # a socket may not send to everybody unless it says so
+        open_sender(Address.parse("udp://255.255.255.255:5"))
