@@ -15,6 +15,7 @@ PROTOCOLS: Final = (
         "arclyd.ingest.mpegts.command:mpegts",
         "MPEG-TS over UDP (unicast and multicast), TCP and HTTP; FLV over HTTP.",
     ),
+    Verb("webrtc", "arclyd.ingest.webrtc.command:webrtc", "WebRTC: browsers publish by WHIP and play by WHEP."),
 )
 
 listen: Final = LazyGroup(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import ArclydError
+from arclyd.errors import ArclydError, MediaError
 from arclyd.ingest.publication import Publication
-from arclyd.ingest.rtsp.intake import Intake
+from arclyd.ingest.rtp.intake import Intake
+from arclyd.protocols.rtp.formats import Format
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,6 +21,18 @@ log: Final = logging.getLogger(__name__)
 
 MOST_NAME: Final = 1024
 """Characters of a tag, by the daemon's rule."""
+
+
+def _formats(description: SessionDescription) -> tuple[dict[int, Format], list[str]]:
+    """What its media are, by their places; and why some are not carried."""
+    found: dict[int, Format] = {}
+    left_out: list[str] = []
+    for medium, described in enumerate(description.media):
+        try:
+            found[medium] = Format.of(described)
+        except MediaError as error:
+            left_out.append(error.problem)
+    return found, left_out
 
 
 class Reception:
@@ -48,7 +61,9 @@ class Reception:
         fail: Callable[[ArclydError], None],
     ) -> None:
         self.key = key
-        self.intake = Intake(description)
+        self.intake = Intake("RTSP")
+        formats, self.intake.left_out = _formats(description)
+        self.intake.describe(formats)
         self._gateway = gateway
         self._name = description.name
         self._fail = fail
