@@ -36,14 +36,14 @@ def test_a_stream_goes_to_another_daemon_by_rtmp_srt_and_udp_at_once(
     elsewhere = Spawner(tmp_path / "other", other.env)
     try:
         rtmp, srt = RtmpGateway(elsewhere), SrtGateway(elsewhere)
-        udp = TransportGateway(elsewhere, "udp://127.0.0.1:0", "--idle", "2", key=BY_UDP)
+        udp = TransportGateway(elsewhere, "udp://127.0.0.1:0", "--idle", "4", key=BY_UDP)
         readers = [reader(elsewhere, key) for key in (BY_RTMP, BY_SRT, BY_UDP)]
         for url in (f"{rtmp.base}/{BY_RTMP}", srt.url(f"publish:{BY_SRT}"), udp.base):
             spawn(PUSH, "push", SOURCE, url, name="push").await_line("up")
         with arclyd.connect() as control:
             spawn(ARCLYD, "publish", CLIP, SOURCE, "-q", name="publish")
             wait_until(lambda: _watching(control, SOURCE) == 3, what="all to be sent")
-        udp.says("nothing came for 2 s")
+        udp.says("nothing came for 4 s")
         with arclyd.connect(other.socket) as control:
             for key in (BY_SRT, BY_UDP):  # a transport stream has no end
                 wait_until(lambda key=key: "interrupted" in control.info(key).state, what="the interruption")
