@@ -55,6 +55,7 @@ class Holding(Generic[Frame]):
         """Bytes that are held."""
         self.startable = False
         """Decoding can start with one of them."""
+        self._over = False
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -70,9 +71,10 @@ class Holding(Generic[Frame]):
 
     @property
     def full(self) -> bool:
-        """A bound is reached: what is known has to do."""
+        """A bound is reached, or no more will come: what is known has to do."""
         return (
-            self._span() >= self._bounds.ticks
+            self._over
+            or self._span() >= self._bounds.ticks
             or self.size >= self._bounds.size
             or len(self._frames) >= self._bounds.frames
         )
@@ -82,9 +84,13 @@ class Holding(Generic[Frame]):
         first, last = times or (None, None)
         return 0 if first is None or last is None else last - first
 
+    def finish(self) -> None:
+        """No more will come."""
+        self._over = bool(self._frames)
+
     def clear(self) -> None:
         """Forget them."""
-        self._frames, self.size, self.startable = [], 0, False
+        self._frames, self.size, self.startable, self._over = [], 0, False, False
 
     def take(self) -> list[Frame]:
         """All, from now on held no more: sound that goes with the first keyframe, but came before it, behind it."""

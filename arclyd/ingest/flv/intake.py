@@ -137,6 +137,10 @@ class Intake:
         for part in parts:
             self._receive(part, time_ms)
 
+    def finish(self) -> None:
+        """No more will come: what waits for other tracks waits no longer."""
+        self._held.finish()
+
     def _receive(self, part: Part, time_ms: int) -> None:
         if part.codec is None:
             self.left_out.add(part.kind)

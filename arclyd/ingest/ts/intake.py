@@ -135,6 +135,7 @@ class Intake:
         """No more will come: takes what has no end of its own."""
         for event in self._demuxer.finish():
             self._take(event)
+        self._held.finish()
 
     def _take(self, event: Program | Unit) -> None:
         if isinstance(event, Program):

@@ -11,6 +11,7 @@ from arclyd.ingest.limits import Limits
 from arclyd.ingest.mpegts.body import Body
 from arclyd.media.formats import flv
 from arclyd.media.track import Track
+from arclyd.protocols.rtmp import amf0
 from tests.ingesting import Published
 from tests.ts_maker import TsMaker, registered
 
@@ -54,6 +55,20 @@ def test_a_body_is_known_by_its_first_bytes(data: bytes, protocol: str, first: b
     assert body.news()["ingest_protocol"] == protocol
     assert publisher.payloads[0] == (0, first)
     assert len(publisher.payloads) == (8 if protocol == "flv+http" else 3)
+
+
+def test_flv_that_is_over_before_its_sound_came_has_to_do() -> None:
+    writer = flv.FlvWriter([PICTURE])
+    body = Body(None, Limits())
+    body.receive(writer.start() + writer.frame(0, b"key", pts=0, dts=0, keyframe=True))
+    body.receive(flv.tag(flv.SCRIPT_TAG, 0, amf0.encode("onMetaData", {"width": 16.0, "audiocodecid": 10.0})))
+    assert not body.wants_claim
+    body.finish()
+    assert body.wants_claim
+    published = Published(body.tracks())
+    body.begin(published)  # type: ignore[arg-type]
+    assert published.payloads == [(0, b"key")]
+    assert not body.wants_claim
 
 
 def test_flv_that_breaks_off_in_the_middle_of_nothing_is_an_error() -> None:

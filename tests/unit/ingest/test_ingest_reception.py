@@ -66,7 +66,7 @@ def test_what_waited_goes_out_when_the_daemon_has_answered() -> None:
         assert publisher.payloads == [(0, b"one"), (0, b"two"), (0, b"three")]
         assert gateway.claims[0]["metadata"]["publisher_addr"] == "h:1"
         assert gateway.entered == {KEY}
-        it.end()
+        await it.conclude()
         await gateway.done()
         assert publisher.ended
         assert not gateway.entered
@@ -128,8 +128,23 @@ def test_one_that_falls_silent_gives_what_it_had_begun_and_may_come_back() -> No
         it.fall_silent()
         assert gateway.publishers[0].interrupted
         assert not gateway.entered
-        it.end()  # nothing is left to be ended
+        await it.conclude()  # nothing is left to be ended
         assert not gateway.publishers[0].ended
+
+    run(go())
+
+
+def test_a_stream_that_is_over_before_all_its_tracks_came_is_published_all_the_same() -> None:
+    async def go() -> None:
+        gateway, make = FakeGateway(), TsMaker([*KLV, (0x101, 0x03, b"")])
+        it = reception(gateway)
+        it.receive(make.tables() + make.unit(0x102, b"klv", 0, bounded=True, id=0xBD))
+        assert not it.claiming
+        await it.conclude()
+        await gateway.done()
+        (publisher,) = gateway.publishers
+        assert publisher.payloads == [(0, b"klv")]
+        assert publisher.ended
 
     run(go())
 
