@@ -393,9 +393,9 @@ class Connection(asyncio.Protocol):
         status = _status(error)
         if status == 401 and self._tries < TRIES:
             self._tries += 1
-            known = "digest" in self._authentication.shown(request, time.monotonic())
-            stale = not known and request.get("Authorization")[:7].lower() == "digest "
-            self._session.refuse(request, 401, self._authentication.challenge(time.monotonic(), stale=stale))
+            now = time.monotonic()
+            stale = self._authentication.is_stale(request, now)
+            self._session.refuse(request, 401, self._authentication.challenge(now, stale=stale))
             return
         self._session.refuse(request, status)
         self.close(f"refused {asked_for(request.url).key[:200]}: {error}")
