@@ -41,12 +41,13 @@ class Intake:
 
     Args:
         description: of it.
+        without: media with that attribute are none of it.
 
     Raises:
         WireError: none of its media can be carried.
     """
 
-    def __init__(self, description: SessionDescription) -> None:
+    def __init__(self, description: SessionDescription, without: str = "") -> None:
         self._stream = Claimed("RTSP")
         self.counts = self._stream.counts
         self.left_out: list[str] = []
@@ -56,6 +57,8 @@ class Intake:
         self._ssrc = int.from_bytes(os.urandom(4), "big")
         line = Line()
         for medium, described in enumerate(description.media):
+            if without and described.attribute(without) is not None:
+                continue
             try:
                 self._lanes[medium] = Lane(Format.of(described), line)
             except MediaError as error:

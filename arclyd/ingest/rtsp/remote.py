@@ -86,7 +86,7 @@ class Pulling:
         async with dialled(self._address, verify=self._verify) as connection:
             described = await connection.ask("DESCRIBE", self._address.url, (("Accept", SDP),))
             description = SessionDescription.parse(described.body)
-            intake = Intake(description)
+            intake = Intake(description, without="sendonly")  # what a camera wants to be sent, to speak to people there
             for reason in intake.left_out:
                 log.warning("pull %s: a medium is left out: %s", self._key, reason)
             base = _base(described, self._address)
