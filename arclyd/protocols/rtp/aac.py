@@ -201,7 +201,8 @@ class LatmDepacketizer(_Sound):
         if self._reader.config != self.config:
             self._configure(self._reader.config)
         for place, unit in enumerate(units):
-            yield self._unit(unit, packet, place)
+            if unit:
+                yield self._unit(unit, packet, place)
 
 
 class GenericPacketizer:
