@@ -1,8 +1,7 @@
-"""What connections to servers elsewhere have in common: their TLS, their errors, and work that ends together."""
+"""What connections to servers elsewhere have in common: their TLS, and their errors."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ssl
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from arclyd.errors import WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Iterator
 
 
 def client_tls(*, verify: bool) -> ssl.SSLContext:
@@ -31,16 +30,3 @@ def translated(protocol: str) -> Iterator[None]:
         raise WireError(protocol, "no answer in time") from None
     except OSError as error:
         raise WireError(protocol, error.strerror or str(error)) from error
-
-
-async def first_of(*work: Coroutine[None, None, None]) -> None:
-    """Do all of it until one is done, or fails."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

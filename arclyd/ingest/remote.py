@@ -19,6 +19,7 @@ SCHEMES: Final = {
     "rtmps": "arclyd.ingest.rtmp.remote",
     "rtsp": "arclyd.ingest.rtsp.remote",
     "rtsps": "arclyd.ingest.rtsp.remote",
+    "srt": "arclyd.ingest.srt.remote",
     "udp": "arclyd.ingest.mpegts.remote",
 }
 """Which module pulls and pushes what."""

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncControl, AsyncSubscriber, Publisher
 from arclyd.errors import EndOfStream
-from arclyd.ingest.again import again_and_again, until_stopped
+from arclyd.ingest.again import again_and_again, first_of, until_stopped
 from arclyd.ingest.flv import about
 from arclyd.ingest.flv.intake import Intake
-from arclyd.ingest.outgoing import first_of
 from arclyd.ingest.rtmp.dialling import IDLE_SECONDS, Dialled, dialled
 from arclyd.ingest.rtmp.feeding import feed
 from arclyd.media.codecs import TrackKind

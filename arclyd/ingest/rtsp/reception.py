@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import ArclydError
 from arclyd.ingest.publication import Publication
-from arclyd.ingest.rtsp.intake import Intake
+from arclyd.ingest.rtp.intake import Intake
+from arclyd.protocols.rtp.formats import formats_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,7 +49,9 @@ class Reception:
         fail: Callable[[ArclydError], None],
     ) -> None:
         self.key = key
-        self.intake = Intake(description)
+        self.intake = Intake("RTSP")
+        formats, self.intake.left_out = formats_of(description)
+        self.intake.describe(formats)
         self._gateway = gateway
         self._name = description.name
         self._fail = fail

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncSubscriber, Publisher
 from arclyd.errors import EndOfStream, WireError
-from arclyd.ingest.again import again_and_again, until_stopped
-from arclyd.ingest.outgoing import first_of
+from arclyd.ingest.again import again_and_again, first_of, until_stopped
+from arclyd.ingest.rtp.intake import Intake
 from arclyd.ingest.rtsp.dialling import dialled
-from arclyd.ingest.rtsp.intake import Intake
 from arclyd.ingest.rtsp.outflow import Offer, Outflow
+from arclyd.protocols.rtp.formats import formats_of
 from arclyd.protocols.rtsp.address import Address, resolve
 from arclyd.protocols.sdp.description import SessionDescription
 
@@ -86,7 +86,10 @@ class Pulling:
         async with dialled(self._address, verify=self._verify) as connection:
             described = await connection.ask("DESCRIBE", self._address.url, (("Accept", SDP),))
             description = SessionDescription.parse(described.body)
-            intake = Intake(description, without="sendonly")  # what a camera wants to be sent, to speak to people there
+            intake = Intake("RTSP")
+            # Without what a camera wants to be sent, to speak to people there.
+            formats, intake.left_out = formats_of(description, without="sendonly")
+            intake.describe(formats)
             for reason in intake.left_out:
                 log.warning("pull %s: a medium is left out: %s", self._key, reason)
             base = _base(described, self._address)

@@ -5,6 +5,10 @@ const STATES = {
   recording: "recording", transcoding: "transcoding",
 };
 
+const TERMS = {
+  bitrate: "Bitrate", fps: "Frame rate", viewers: "Viewers", lag: "Lag", size: "Size", codecs: "Codecs",
+};
+
 const SHOWN = {
   state: (figures) => stateOf(figures),
   bitrate: (figures) => bitrate(figures.bitrate),
@@ -28,6 +32,23 @@ export function bitrate(bits) {
 /** A short time with a unit. */
 export function seconds(value) {
   return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`;
+}
+
+/** Gives each list below `root` that names figures an entry for each of them, before what it has itself. */
+export function lay(root) {
+  for (const list of root.querySelectorAll("dl[data-figures]")) {
+    list.prepend(...list.dataset.figures.split(" ").map(entry));
+  }
+}
+
+function entry(figure) {
+  const row = document.createElement("div");
+  const term = document.createElement("dt");
+  const value = document.createElement("dd");
+  term.textContent = TERMS[figure];
+  value.dataset.figure = figure;
+  row.append(term, value);
+  return row;
 }
 
 /** Sets text only where it is another one: what a screen reader is reading stays. */

@@ -1,7 +1,7 @@
 // The list of the streams: a card for each, which stays the same element as long as the stream is there.
 
 import { address, follow } from "./feed.js";
-import { fill, stateOf, write } from "./figures.js";
+import { fill, lay, stateOf, write } from "./figures.js";
 import { plot } from "./plot.js";
 
 const PICTURE_SECONDS = 5;
@@ -88,4 +88,5 @@ function fail(sentence) {
   write(message, sentence);
 }
 
+lay(template.content);
 follow(null, show, fail, () => pause.checked);

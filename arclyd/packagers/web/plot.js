@@ -8,19 +8,15 @@ const HEIGHT = 20;
 
 /** Draws `history`, bits a second, oldest first, and says in the caption what the line says. */
 export function plot(figure, history) {
-  const svg = figure.querySelector("svg");
-  if (!svg.firstChild) {
-    svg.setAttribute("viewBox", `0 0 ${SECONDS - 1} ${HEIGHT}`);
-    svg.setAttribute("preserveAspectRatio", "none");
-    svg.setAttribute("aria-hidden", "true");
-    svg.append(path("area"), path("line"));
+  if (!figure.firstElementChild) {
+    figure.append(canvas(), document.createElement("figcaption"));
   }
   const top = Math.max(...history, 1);
   const points = history.map((bits, index) => {
     const x = SECONDS - history.length + index;
     return `${x} ${(HEIGHT - (bits / top) * (HEIGHT - 1)).toFixed(2)}`;
   });
-  const [area, line] = svg.children;
+  const [area, line] = figure.querySelector("svg").children;
   const first = SECONDS - history.length;
   line.setAttribute("d", points.length ? `M${points.join("L")}` : "");
   area.setAttribute("d", points.length ? `M${first} ${HEIGHT}L${points.join("L")}L${SECONDS - 1} ${HEIGHT}Z` : "");
@@ -32,6 +28,16 @@ function caption(history) {
     return "No bitrate yet";
   }
   return `Last minute: ${bitrate(Math.min(...history))} to ${bitrate(Math.max(...history))}`;
+}
+
+function canvas() {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "plot");
+  svg.setAttribute("viewBox", `0 0 ${SECONDS - 1} ${HEIGHT}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(path("area"), path("line"));
+  return svg;
 }
 
 function path(name) {

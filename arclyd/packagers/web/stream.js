@@ -1,7 +1,7 @@
 // One stream's page: the player, its figures, and the addresses for other players.
 
 import { address, follow } from "./feed.js";
-import { fill, seconds, stateOf, write } from "./figures.js";
+import { fill, lay, seconds, stateOf, write } from "./figures.js";
 import { Player } from "./player.js";
 import { plot } from "./plot.js";
 
@@ -12,6 +12,7 @@ const player = new Player(document.getElementById("video"), key, say);
 let state = "";
 let playing = false;
 
+lay(document);
 document.title = key;
 document.getElementById("key").textContent = key;
 document.getElementById("all").href = address("");

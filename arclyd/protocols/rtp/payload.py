@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from arclyd.protocols.rtp.packet import RtpPacket
 
-MOST_PAYLOAD: Final = 1384
-"""Bytes of a payload that is made here: with RTP, UDP and IPv6 around it, it fits what tunnels leave of 1,500."""
+MOST_PAYLOAD: Final = 1280
+"""Bytes of a payload that is made here: with RTP, its extensions, SRTP, UDP and IPv6 around it, it fits what tunnels
+leave of 1,500."""
 
 MOST_UNIT: Final = 8 << 20
 """Bytes of an access unit that is put together."""

@@ -1,4 +1,4 @@
-"""From the packets of one described stream to frames in the ring. No I/O of its own, but for the publisher it is given.
+"""From the packets of one stream to frames in the ring. No I/O of its own, but for the publisher it is given.
 
 What a description leaves out is only known from the packets; so frames are held, within bounds, until the stream can be
 claimed (`wants_claim`). The same happens again when a track's sound becomes another.
@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Final
 from arclyd.errors import MediaError, WireError
 from arclyd.ingest.claimed import Claimed
 from arclyd.ingest.holding import Bounds, Holding
-from arclyd.ingest.rtsp.lane import Lane, Timed
+from arclyd.ingest.rtp.lane import Lane, Timed
 from arclyd.media.codecs import TrackKind
 from arclyd.protocols.rtp import rtcp
 from arclyd.protocols.rtp.clock import Line
-from arclyd.protocols.rtp.formats import Format
 from arclyd.protocols.rtp.packet import RtpPacket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from arclyd.client.publisher import Publisher
     from arclyd.media.track import Track
-    from arclyd.protocols.sdp.description import SessionDescription
+    from arclyd.protocols.rtp.formats import Format
+    from arclyd.protocols.rtp.rtcp import SenderReport
 
 log = logging.getLogger(__name__)
 
@@ -37,34 +37,32 @@ MOST_BYTES: Final = 16 << 20
 
 
 class Intake:
-    """One stream on its way in. Its media are known by their places in the description.
+    """One stream on its way in, by ``protocol``; its media are known by their places in the description."""
 
-    Args:
-        description: of it.
-        without: media with that attribute are none of it.
-
-    Raises:
-        WireError: none of its media can be carried.
-    """
-
-    def __init__(self, description: SessionDescription, without: str = "") -> None:
-        self._stream = Claimed("RTSP")
+    def __init__(self, protocol: str) -> None:
+        self._protocol = protocol
+        self._stream = Claimed(protocol)
         self.counts = self._stream.counts
         self.left_out: list[str] = []
         """Why some of the media are not carried."""
         self._lanes: dict[int, Lane] = {}
         self._held: Holding[Timed] = Holding(HELD)
         self._ssrc = int.from_bytes(os.urandom(4), "big")
+
+    def describe(self, formats: Mapping[int, Format]) -> None:
+        """These are its media, by their places.
+
+        Raises:
+            WireError: none of them can be carried.
+        """
         line = Line()
-        for medium, described in enumerate(description.media):
-            if without and described.attribute(without) is not None:
-                continue
+        for medium, kind in formats.items():
             try:
-                self._lanes[medium] = Lane(Format.of(described), line)
+                self._lanes[medium] = Lane(kind, line)
             except MediaError as error:
                 self.left_out.append(error.problem)
         if not self._lanes:
-            raise WireError("RTSP", f"nothing that can be carried: {'; '.join(self.left_out)}")
+            raise WireError(self._protocol, f"nothing that can be carried: {'; '.join(self.left_out)}")
 
     @property
     def media(self) -> Sequence[int]:
@@ -90,6 +88,17 @@ class Intake:
         """Frames go into the ring."""
         return self._stream.publisher is not None
 
+    @property
+    def keyframe_requested(self) -> bool:
+        """A reader asked for a keyframe since this was looked at last."""
+        return self._stream.publisher is not None and self._stream.publisher.keyframe_requested()
+
+    @property
+    def losses(self) -> int:
+        """Times at which pictures lost what others refer to."""
+        pictures = [lane for lane in self._lanes.values() if lane.kind is TrackKind.VIDEO]
+        return sum(lane.corrupt + lane.damaged + lane.reorder.lost for lane in pictures)
+
     def faults(self) -> dict[str, int]:
         """What went wrong on the way here, by its name in the stream's metadata."""
         lanes = self._lanes.values()
@@ -103,7 +112,7 @@ class Intake:
     # ------------------------------------------------------------------- in
 
     def packet(self, medium: int, data: bytes, now: float) -> None:
-        """One packet of RTP. ``now``: seconds.
+        """One packet of RTP, or of RTCP that comes by the same way. ``now``: seconds.
 
         Raises:
             PublisherClosed: the stream is over for this publisher.
@@ -119,7 +128,18 @@ class Intake:
         except WireError:
             lane.damaged += 1
             return
-        self._take(lane.receive(packet, now))
+        self.receive(medium, packet, now)
+
+    def receive(self, medium: int, packet: RtpPacket, now: float) -> None:
+        """One packet of RTP, read. Raises as `packet`."""
+        if (lane := self._lanes.get(medium)) is not None:
+            self._take(lane.receive(packet, now))
+
+    def report(self, medium: int, report: SenderReport, now: float) -> None:
+        """The sender says what time it is."""
+        if (lane := self._lanes.get(medium)) is not None:
+            lane.statistics.sender_report(report, now)
+            lane.clock.report(report)
 
     def control(self, medium: int, data: bytes, now: float) -> None:
         """One packet of RTCP."""
@@ -132,8 +152,7 @@ class Intake:
             return
         for packet in packets:
             if isinstance(packet, rtcp.SenderReport):
-                lane.statistics.sender_report(packet, now)
-                lane.clock.report(packet)
+                self.report(medium, packet, now)
 
     def expire(self, now: float) -> None:
         """About once a second: what waits for a late packet may not do so for ever. Raises as `packet`."""
