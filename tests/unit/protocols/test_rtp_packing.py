@@ -165,5 +165,5 @@ def test_every_codec_that_is_described_is_read_again() -> None:
         track = clips.clip("h264", "aac").tracks[1].audio(codec, sample_rate=8000, channels=1)
         layout = Format.of(describe(track, 0, "x"))
         assert (layout.codec, layout.clock_rate) == (codec, 8000)
-        pieces = list(packetizer_of(track).pack(bytes(4000), keyframe=True))
+        pieces = list(packetizer_of(track).pack(bytes(2 * MOST_PAYLOAD + 10), keyframe=True))
         assert [piece.offset for piece in pieces] == [0, MOST_PAYLOAD, 2 * MOST_PAYLOAD]

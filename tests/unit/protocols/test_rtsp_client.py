@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
+from arclyd.errors import WireError
 from arclyd.protocols import digest
 from arclyd.protocols.rtsp.address import Address
 from arclyd.protocols.rtsp.authentication import NONCE_SECONDS, Authentication
 from arclyd.protocols.rtsp.client import Answer, ClientSession
 from arclyd.protocols.rtsp.messages import Interleaved, MessageReader, Request, Response
+from arclyd.protocols.rtsp.server import ServerSession, Tunnel
+from arclyd.protocols.rtsp.tunnel import TunnelDecoder, cookie
 
 URL = "rtsp://cam/stream"
 
@@ -126,3 +131,29 @@ def test_an_answer_counts_once_and_for_what_it_was_given() -> None:
     assert mine.is_stale(answered(challenge, 5), NONCE_SECONDS + 1)
     assert mine.challenge(NONCE_SECONDS, stale=True)[0][1] != challenge
     assert "stale=true" in mine.challenge(NONCE_SECONDS, stale=True)[0][1]
+
+
+# ------------------------------------------------------------------- tunnels
+
+
+def test_a_tunnel_is_read_in_pieces_of_any_size() -> None:
+    messages = [Request("OPTIONS", URL, (("CSeq", str(number)),)).serialize() for number in range(3)]
+    text = b"".join(base64.b64encode(message) for message in messages)
+    for size in (1, 3, 4, 7, len(text)):
+        decoder = TunnelDecoder()
+        found = b"".join(decoder.receive(text[at : at + size]) for at in range(0, len(text), size))
+        assert found == b"".join(messages)
+    with pytest.raises(WireError, match="base64"):
+        TunnelDecoder().receive(b"GET / HTTP/1.1")
+
+
+def test_a_post_is_a_tunnel_whatever_length_it_says() -> None:
+    session = ServerSession()
+    fields = (("x-sessioncookie", "abc"), ("Content-Type", "application/x-rtsp-tunnelled"), ("Content-Length", "32767"))
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    events = session.receive(f"POST /live/a HTTP/1.0\r\n{head}\r\nT1BU".encode())
+    event = next(iter(events))
+    assert isinstance(event, Tunnel)
+    assert cookie(event.request) == "abc"
+    assert session.rest() == b"T1BU"
+    assert list(events) == []
