@@ -11,6 +11,7 @@ from tests import clips
 from tests.e2e.rtmp import KEY, reader, received
 from tests.e2e.rtsp import RtspGateway
 from tests.e2e.test_rtmp_remote import COPY, complete, publish_to_a_reader
+from tests.e2e.test_rtsp_life import guarded  # noqa: F401 - a fixture
 from tests.recording import ARCLYD
 from tests.waiting import wait_until
 
@@ -54,3 +55,21 @@ def test_a_camera_that_refuses_is_asked_again(spawn: Spawner) -> None:
     pulling = spawn(ARCLYD, "pull", f"{gateway.base}/live/none", COPY, name="pull")
     wait_until(lambda: "DESCRIBE refused: 404" in pulling.errors, what="the refusal")
     wait_until(lambda: "again in 2 s" in pulling.errors, what="another try")
+
+
+def test_a_camera_with_a_password_is_shown_it_and_found_again(
+    guarded: RtspGateway,  # noqa: F811 - the fixture
+    spawn: Spawner,
+) -> None:
+    clip = clips.clip("h264", "aac")
+    url = guarded.url.replace("://", "://studio:horse@")
+    pulling = spawn(ARCLYD, "pull", url, "copy/cam1", name="pull")
+    with arclyd.Publisher(KEY, clip.tracks) as publisher, arclyd.connect() as control:
+        clips.publish(publisher, clip.samples)
+        wait_until(lambda: any(s.key == "copy/cam1" and s.qos.keyframes for s in control.list_streams()), what="a copy")
+        guarded.script.kill()
+        wait_until(lambda: "again in 1 s" in pulling.errors, what="the loss to be noticed")
+        spawn(ARCLYD, "listen", "rtsp", "--bind", f"127.0.0.1:{guarded.port}", name="listen")
+        clips.publish(publisher, clip.samples, shift=clips.Fraction(4))
+        wait_until(lambda: control.info("copy/cam1").epoch == 2, what="the copy to go on")
+    assert "horse" not in pulling.errors

@@ -7,7 +7,6 @@ said is taken from the packets where they say it, and guessed where nothing else
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -183,7 +182,7 @@ def _from_base64(text: str) -> list[bytes]:
         part = part.rstrip("=")  # noqa: PLW2901 - cameras leave the padding out, or write too much of it
         try:
             data = base64.b64decode(part + "=" * (-len(part) % 4))
-        except binascii.Error:
+        except ValueError:  # letters that it does not have, or too few
             continue
         if data:
             found.append(data)
