@@ -102,7 +102,10 @@ def against_peers(run: Run) -> Iterator[Line]:
         yield at_least(f"{size_name(size)}, 1 subscriber: {bound} x {peer}", run.ratio("arclyd", peer, size, 1), bound)
     for subscribers, bound in ((1, 0.9), (4, 1.0), (8, 1.0)):
         ratio = run.ratio("arclyd", "iceoryx2", MIB, subscribers)
-        yield at_least(f"1 MiB, {subscribers} subscriber{'s'[: subscribers > 1]}: {bound} x iceoryx2", ratio, bound)
+        where = f"1 MiB, {subscribers} subscriber{'s'[: subscribers > 1]}"
+        yield at_least(f"{where}: {bound} x iceoryx2", ratio, bound)
+        spinning = run.ratio("arclyd spinning", "iceoryx2", MIB, subscribers)
+        yield at_least(f"{where}: {bound} x iceoryx2, which spins, by readers that do", spinning, bound)
 
 
 def against_limits(run: Run) -> Iterator[Line]:

@@ -41,12 +41,18 @@ class Census:
         self._count = 0
         self._of: Counter[str] = Counter()
 
-    def enter(self, host: str) -> str:
-        """Count a new one, or say why it is too many."""
+    def problem(self, host: str) -> str:
+        """Why a new one would be too many; empty: it would not."""
         if self._count >= self._limits.connections:
             return f"{self._limits.connections} connections are open"
         if 0 < self._limits.per_address <= self._of[host]:
             return f"{self._limits.per_address} connections of one address are open"
+        return ""
+
+    def enter(self, host: str) -> str:
+        """Count a new one, or say why it is too many."""
+        if problem := self.problem(host):
+            return problem
         self._count += 1
         self._of[host] += 1
         return ""
@@ -78,10 +84,8 @@ class Bucket:
 
 def watch_peer(transport: asyncio.BaseTransport, seconds: float) -> None:
     """Have the kernel end the connection when its other side takes nothing for that long, or is gone unnoticed."""
-    connection: socket.socket | None = transport.get_extra_info("socket")
-    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    options = (
+    _set(
+        transport,
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(seconds))),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
@@ -89,6 +93,21 @@ def watch_peer(transport: asyncio.BaseTransport, seconds: float) -> None:
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000)),
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     )
+
+
+def acknowledge_now(transport: asyncio.BaseTransport) -> None:
+    """Have the kernel acknowledge at once what was just received, and what comes next.
+
+    It would wait up to 40 ms for an answer to send along; and who sends by Nagle's rule (FFmpeg, librtmp) sends the
+    second half of what it has to say only then. The kernel forgets it: to be said again each time.
+    """
+    _set(transport, (socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1))
+
+
+def _set(transport: asyncio.BaseTransport, *options: tuple[int, int, int]) -> None:
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
     # Not every event loop's transport lets its socket be set; a copy of the descriptor is the same socket.
     with socket.socket(fileno=os.dup(connection.fileno())) as same:
         for level, name, value in options:

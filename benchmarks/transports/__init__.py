@@ -53,7 +53,7 @@ _ENTRIES: Final = (
     _ours("arclyd reserve", write="reserve"),
     _ours("arclyd reserve, recv_many", write="reserve", read="recv_many"),
     _ours("arclyd asyncio", flat_out=False, read="asyncio"),
-    _ours("arclyd spinning", flat_out=False, read="spinning"),
+    _ours("arclyd spinning", read="spinning"),
     _core("C core"),
     _core("C core copying", read="copying"),
     _core("C core spinning", flat_out=False, spin="0.002"),

@@ -77,7 +77,9 @@ def test_gstreamer_by_rtmp(spawn: Spawner, source: Path) -> None:
     assert end == WHOLE
 
 
-@pytest.mark.parametrize(("picture", "sound"), [("hevc", "libopus"), ("av1", "libopus"), ("vp9", "aac")])
+@pytest.mark.parametrize(
+    ("picture", "sound"), [("hevc", "libopus"), ("av1", "libopus"), ("vp9", "aac"), ("h264", "ac3")]
+)
 def test_pyav_by_enhanced_rtmp(spawn: Spawner, tmp_path: Path, picture: str, sound: str) -> None:
     source = tmp_path / "source.mp4"
     clips._encode(source, picture, sound, 30 if AT_LENGTH else 2)

@@ -62,7 +62,7 @@ def go_on(publisher: arclyd.Publisher, clip: clips.Clip, players: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "sound"), [("h264", "aac"), ("hevc", "libopus"), ("av1", "aac"), ("vp9", "libopus")]
+    ("picture", "sound"), [("h264", "aac"), ("hevc", "libopus"), ("av1", "aac"), ("vp9", "libopus"), ("h264", "ac3")]
 )
 def test_every_codec_comes_back_as_it_was_from_the_newest_keyframe_on(spawn: Spawner, picture: str, sound: str) -> None:
     clip = clips.clip(picture, sound)

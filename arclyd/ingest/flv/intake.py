@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from arclyd.errors import MediaError
 from arclyd.ingest.claimed import Claimed
@@ -111,11 +111,7 @@ class Intake:
             kinds.append(TrackKind.AUDIO)
         self._expected = frozenset(kinds)
         width, height = said.get("width"), said.get("height")
-        if (
-            isinstance(width, float)
-            and isinstance(height, float)
-            and 0 < min(width, height) <= max(width, height) < 1e6
-        ):
+        if _is_side(width) and _is_side(height):
             self._picture = int(width), int(height)
 
     def receive(self, kind: TrackKind, timestamp: int, body: bytes | bytearray | memoryview) -> None:
@@ -150,8 +146,7 @@ class Intake:
         if part.what is What.CONFIG:
             self._configure(lane, bytes(part.payload))
             return
-        if not lane.ready:
-            lane.learn(part)
+        self._learn(lane, part)
         if not lane.ready or not len(part.payload):
             self.counts.damaged += 1
         elif self._stream.publisher is None or lane.place < 0:
@@ -159,6 +154,18 @@ class Intake:
             self._held.put(_Held(lane, time_ms, part))
         else:
             self._publish(_Held(lane, time_ms, part))
+
+    def _learn(self, lane: Lane, part: Part) -> None:
+        before = lane.sound
+        try:
+            config = lane.learn(part)
+        except MediaError as error:
+            log.debug("a frame that does not say what it is: %s", error)
+            return
+        if config:
+            self._configure(lane, config)
+        elif lane.sound != before:
+            lane.place = -1
 
     def _open(self, part: Part) -> Lane | None:
         assert part.codec is not None
@@ -173,7 +180,7 @@ class Intake:
     def _configure(self, lane: Lane, config: bytes) -> None:
         if config == lane.config:
             return
-        before = lane.sample_rate, lane.channels
+        before = lane.sound
         try:
             lane.configure(config)
         except MediaError as error:
@@ -183,10 +190,7 @@ class Intake:
             lane.config = config  # its readers may know better
         if self._stream.publisher is None or lane.place < 0:
             return
-        if before != (
-            lane.sample_rate,
-            lane.channels,
-        ):  # these stand in the table of tracks: it has to be declared anew
+        if before != lane.sound:
             lane.place = -1
             return
         self._stream.publisher.set_config(lane.place, config, width=lane.width, height=lane.height)
@@ -268,3 +272,7 @@ class Intake:
             keyframe=part.keyframe,
             droppable=part.droppable,
         )
+
+
+def _is_side(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and 1 <= value < 1e6  # neither is true of what is no number

@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import MediaError
-from arclyd.media.codecs import CodecId, TrackKind, vp9
+from arclyd.media.codecs import CodecId, TrackKind, ac3, vp9
 from arclyd.media.codecs.describe import describe_config
+from arclyd.media.codecs.mpeg_audio import MpegAudioHeader
 from arclyd.media.track import Track
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ CONFIGURED: Final = frozenset(
 
 MILLISECOND: Final = Fraction(1, 1000)
 NANOSECOND: Final = Fraction(1, 1_000_000_000)
-
-_MP3_RATES: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
-"""Sampling rates by the version bits of an MPEG audio header (ISO/IEC 11172-3, 2.4.1.3 and 13818-3)."""
 
 
 @dataclass(slots=True)
@@ -60,18 +58,38 @@ class Lane:
         else:
             self.sample_rate, self.channels = facts.sample_rate, facts.channels
 
-    def learn(self, part: Part) -> None:
-        """Take what a frame says of itself, of codecs that have no configuration."""
-        if self.codec is CodecId.MP3:
-            self.sample_rate, self.channels = _mp3(bytes(part.payload[:4])) or (part.rate, part.channels)
-        elif self.kind is TrackKind.AUDIO:
-            self.sample_rate, self.channels = part.rate, part.channels
-        elif self.codec is CodecId.VP9 and part.keyframe:
-            try:
+    @property
+    def sound(self) -> tuple[int, int]:
+        """Sample rate and channels, which stand in the table of tracks: where they change it is declared anew."""
+        return self.sample_rate, self.channels
+
+    def learn(self, part: Part) -> bytes:
+        """Take what a frame says of itself, of codecs that have no tag for it; returns the configuration it implies.
+
+        Raises:
+            MediaError: it says what no frame of that codec says.
+        """
+        match self.codec:
+            case CodecId.AC3:
+                return ac3.Ac3Header.parse(part.payload).config
+            case CodecId.MP3:
+                self._learn_mp3(part)
+            case CodecId.VP9 if part.keyframe and not self.width:
                 header = vp9.Vp9Header.parse(part.payload)
-            except MediaError:
-                return
-            self.width, self.height = header.width, header.height
+                self.width, self.height = header.width, header.height
+            case CodecId.G711A | CodecId.G711U:
+                self.sample_rate, self.channels = part.rate, part.channels
+        return b""
+
+    def _learn_mp3(self, part: Part) -> None:
+        try:
+            header = MpegAudioHeader.parse(part.payload)
+        except MediaError:
+            if self.sample_rate or not part.rate:
+                raise
+            self.sample_rate, self.channels = part.rate, part.channels
+        else:
+            self.sample_rate, self.channels = header.sample_rate, header.channels
 
     def track(self, time_base: Fraction) -> Track:
         """The track as it is declared to the ring."""
@@ -84,11 +102,3 @@ class Lane:
             channels=self.channels,
             time_base=time_base,
         )
-
-
-def _mp3(header: bytes) -> tuple[int, int] | None:
-    """Rate and channels an MPEG audio header says; None: it is none."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
-        return None
-    rates, place = _MP3_RATES.get(header[1] >> 3 & 3, ()), header[2] >> 2 & 3
-    return (rates[place], 1 if header[3] >> 6 == 3 else 2) if place < len(rates) else None

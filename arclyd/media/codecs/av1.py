@@ -16,7 +16,7 @@ from arclyd.media.codecs.annexb import split_annexb
 from arclyd.media.codecs.bits import BitReader, BitWriter, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Buffer
 
@@ -44,10 +44,11 @@ class ObuType(IntEnum):
 
 
 class Obu(NamedTuple):
-    """One open bitstream unit: its type and, as a view, what follows its header."""
+    """One open bitstream unit: its type, as a view what follows its header, and the place behind it."""
 
     type: int
     payload: memoryview
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def build_config(temporal_unit: Buffer) -> bytes:
         if unit.type == ObuType.SEQUENCE_HEADER:
             head = parse_sequence_header(unit.payload)
             # The binding wants obu_has_size_field set, whatever the stream itself does (2.3.4).
-            obu = b"\x0a" + _leb128(len(unit.payload)) + bytes(unit.payload)
+            obu = b"\x0a" + leb128(len(unit.payload)) + bytes(unit.payload)
             picture = (head.bit_depth, head.monochrome, head.subsampling, head.chroma_position)
             return Av1Config(head.profile, head.level, head.high_tier, *picture, 0, obu).serialize()
     raise MediaError(_RECORD, "no sequence header to make it from")
@@ -165,10 +166,10 @@ def iter_obus(data: Buffer) -> Iterator[Obu]:
         pos += 2 if header & 4 else 1  # obu_extension_flag
         size = end - pos
         if header & 2:  # obu_has_size_field
-            size, pos = _read_leb128(view, pos)
+            size, pos = read_leb128(view, pos)
         if size < 0 or size > end - pos:
             raise MediaError(_UNIT, f"a unit of {size} bytes with {end - pos} bytes left")
-        yield Obu(header >> 3 & 15, view[pos : pos + size])
+        yield Obu(header >> 3 & 15, view[pos : pos + size], pos + size)
         pos += size
 
 
@@ -181,7 +182,34 @@ def from_start_codes(data: Buffer) -> bytes:
     Raises:
         MediaError: a unit that can't be.
     """
-    return b"".join(_sized(unescape(unit)) for unit in split_annexb(data))
+    return join_obus(unescape(unit) for unit in split_annexb(data))
+
+
+def join_obus(obus: Iterable[bytes]) -> bytes:
+    """OBUs, with their sizes in them or without, as a temporal unit in the low-overhead format.
+
+    The one that only says that a temporal unit begins is left out (binding 2.4).
+
+    Raises:
+        MediaError: a unit that can't be.
+    """
+    return b"".join(_sized(obu) for obu in obus if obu)
+
+
+def split_obus(data: Buffer) -> list[bytes]:
+    """The OBUs of a temporal unit, without their sizes, as RTP carries them (RTP Payload Format for AV1, 4.4).
+
+    Raises:
+        MediaError: a header or a size that can't be.
+    """
+    view = memoryview(data)
+    found = []
+    start = 0
+    for unit in iter_obus(view):
+        header = view[start : start + (2 if view[start] & 4 else 1)]
+        found.append(bytes((header[0] & ~2,)) + bytes(header[1:]) + bytes(unit.payload))
+        start = unit.end
+    return found
 
 
 def _sized(obu: bytes) -> bytes:
@@ -191,14 +219,14 @@ def _sized(obu: bytes) -> bytes:
         return b""
     size = len(obu) - at
     if obu[0] & 2:
-        size, at = _read_leb128(memoryview(obu), at)
+        size, at = read_leb128(memoryview(obu), at)
     if obu[0] & 0x80 or not 0 <= size - (len(obu) - at) <= _LOST_ZEROS:
         raise MediaError(_UNIT, f"a unit of {size} bytes with {len(obu) - at} bytes left")
     head = bytes((obu[0] | 2,)) + obu[1 : 2 if obu[0] & 4 else 1]
-    return head + _leb128(size) + obu[at:].ljust(size, b"\0")
+    return head + leb128(size) + obu[at:].ljust(size, b"\0")
 
 
-def _read_leb128(view: memoryview, pos: int) -> tuple[int, int]:
+def read_leb128(view: memoryview, pos: int) -> tuple[int, int]:
     """The number at ``pos``, and the place after it (4.10.5)."""
     value = 0
     for index, byte in enumerate(view[pos : pos + 8]):
@@ -208,7 +236,8 @@ def _read_leb128(view: memoryview, pos: int) -> tuple[int, int]:
     raise MediaError(_UNIT, "a size that does not end")
 
 
-def _leb128(value: int) -> bytes:
+def leb128(value: int) -> bytes:
+    """A number as it is coded in 7 bits a byte (4.10.5)."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -60,6 +60,7 @@ class Sps:
     chroma_format: int
     bit_depth_luma: int
     bit_depth_chroma: int
+    reorder: int | None = None  # frames that may be decoded before one that is shown earlier; None: not said
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def parse_sps(nal: Buffer) -> Sps:
     profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     bits.ue(31, "seq_parameter_set_id")
     chroma_format, separate_planes, luma, chroma = _read_chroma(bits) if profile in _WITH_CHROMA else (1, False, 8, 8)
-    _skip_order(bits)
+    order = _read_order(bits)
     width_mbs = bits.ue(_MAX_SIDE_MBS - 1, "pic_width_in_mbs_minus1") + 1
     height_units = bits.ue(_MAX_SIDE_MBS - 1, "pic_height_in_map_units_minus1") + 1
     frames_only = bits.flag()
@@ -231,9 +232,11 @@ def parse_sps(nal: Buffer) -> Sps:
     width, height = 16 * width_mbs - crop_x, 16 * height_units * fields - crop_y
     if width <= 0 or height <= 0:
         raise bits.error("cropping leaves nothing of the picture")
-    sample_aspect, fps = _read_vui(bits) if bits.flag() else (Fraction(0), None)
+    sample_aspect, fps, reorder = _read_vui(bits) if bits.flag() else (Fraction(0), None, None)
+    if order == 2 or profile == 66:  # shown as they are decoded (8.2.1); no B slices (A.2.1)
+        reorder = 0
     shape = (width, height, sample_aspect, fps, not frames_only)
-    return Sps(profile, constraints, level, *shape, chroma_format, luma, chroma)
+    return Sps(profile, constraints, level, *shape, chroma_format, luma, chroma, reorder)
 
 
 def _read_chroma(bits: BitReader) -> tuple[int, bool, int, int]:
@@ -258,7 +261,8 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
         last = following or last
 
 
-def _skip_order(bits: BitReader) -> None:
+def _read_order(bits: BitReader) -> int:
+    """pic_order_cnt_type, and pass over what goes with it."""
     bits.ue(12, "log2_max_frame_num_minus4")
     order = bits.ue(2, "pic_order_cnt_type")
     if order == 0:
@@ -271,6 +275,7 @@ def _skip_order(bits: BitReader) -> None:
             bits.se()
     bits.ue(name="max_num_ref_frames")
     bits.skip(1)  # gaps_in_frame_num_value_allowed_flag
+    return order
 
 
 def _read_crop(bits: BitReader, chroma_array: int, fields: int) -> tuple[int, int]:
@@ -282,7 +287,39 @@ def _read_crop(bits: BitReader, chroma_array: int, fields: int) -> tuple[int, in
     return across * (left + right), down * (top + bottom)
 
 
-def _read_vui(bits: BitReader) -> tuple[Fraction, Fraction | None]:
+def _read_vui(bits: BitReader) -> tuple[Fraction, Fraction | None, int | None]:
     sample_aspect = read_picture_vui(bits)
-    ticks = read_timing(bits) if bits.flag() else None
-    return sample_aspect, ticks / 2 if ticks else None  # a tick is a field (E.2.1)
+    timed = bits.flag()
+    ticks = read_timing(bits) if timed else None
+    fps = ticks / 2 if ticks else None  # a tick is a field (E.2.1)
+    try:
+        return sample_aspect, fps, _read_restriction(bits, timed=timed)
+    except MediaError:  # many an encoder's VUI is cut off, and its picture plays
+        return sample_aspect, fps, None
+
+
+def _read_restriction(bits: BitReader, *, timed: bool) -> int | None:
+    """max_num_reorder_frames (E.2.1), if it is said."""
+    bits.skip(timed)  # fixed_frame_rate_flag
+    modelled = False
+    for _ in ("NAL", "VCL"):
+        if bits.flag():
+            _skip_hrd(bits)
+            modelled = True
+    bits.skip(1 + modelled)  # low_delay_hrd_flag, pic_struct_present_flag
+    if not bits.flag():  # bitstream_restriction_flag
+        return None
+    bits.skip(1)
+    for _ in range(4):
+        bits.ue()
+    return bits.ue(16, "max_num_reorder_frames")
+
+
+def _skip_hrd(bits: BitReader) -> None:
+    count = bits.ue(31, "cpb_cnt_minus1") + 1
+    bits.skip(8)
+    for _ in range(count):
+        bits.ue()
+        bits.ue()
+        bits.skip(1)
+    bits.skip(20)

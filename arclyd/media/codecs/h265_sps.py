@@ -63,6 +63,7 @@ class Sps:
     bit_depth_chroma: int
     temporal_layers: int
     temporal_id_nested: bool
+    reorder: int = 0  # pictures that may be decoded before one that is shown earlier
 
 
 def read_general_profile(bits: BitReader) -> ProfileTierLevel:
@@ -92,9 +93,9 @@ def parse_sps(nal: Buffer) -> Sps:
     width, height = _read_size(bits, 0 if separate_planes else chroma_format)
     luma = bits.ue(8, "bit_depth_luma_minus8") + 8
     chroma = bits.ue(8, "bit_depth_chroma_minus8") + 8
-    _skip_coding_tools(bits, layers)
+    reorder = _read_coding_tools(bits, layers)
     sample_aspect, fps = _read_vui(bits) if bits.flag() else (Fraction(0), None)
-    return Sps(profile, width, height, sample_aspect, fps, chroma_format, luma, chroma, layers, nested)
+    return Sps(profile, width, height, sample_aspect, fps, chroma_format, luma, chroma, layers, nested, reorder)
 
 
 def _skip_sub_layer_profiles(bits: BitReader, count: int) -> None:
@@ -117,11 +118,14 @@ def _read_size(bits: BitReader, chroma_array: int) -> tuple[int, int]:
     return width, height
 
 
-def _skip_coding_tools(bits: BitReader, layers: int) -> None:
+def _read_coding_tools(bits: BitReader, layers: int) -> int:
+    """sps_max_num_reorder_pics of all layers, and pass over what lies up to the video usability information."""
+    reorder = 0
     poc_bits = bits.ue(12, "log2_max_pic_order_cnt_lsb_minus4") + 4
     for _ in range(layers if bits.flag() else 1):  # sps_sub_layer_ordering_info_present_flag
-        for _ in range(3):
-            bits.ue()
+        bits.ue()
+        reorder = bits.ue(_MAX_REFERENCES, "sps_max_num_reorder_pics")
+        bits.ue()
     for _ in range(6):  # block sizes and hierarchy depths
         bits.ue()
     if bits.flag() and bits.flag():  # scaling_list_enabled_flag, sps_scaling_list_data_present_flag
@@ -137,6 +141,7 @@ def _skip_coding_tools(bits: BitReader, layers: int) -> None:
         for _ in range(bits.ue(32, "num_long_term_ref_pics_sps")):
             bits.skip(poc_bits + 1)
     bits.skip(2)  # sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
+    return reorder
 
 
 def _skip_scaling_lists(bits: BitReader) -> None:

@@ -45,10 +45,18 @@ class _Mux:
 
 
 class LatmReader:
-    """Takes AudioMuxElements apart; their configuration need not be in each."""
+    """Takes AudioMuxElements apart; their configuration need not be in each.
 
-    def __init__(self) -> None:
-        self._mux: _Mux | None = None
+    Args:
+        mux: the StreamMuxConfig where the elements have none, since it is said elsewhere (AudioMuxElement(0)).
+
+    Raises:
+        MediaError: a ``mux`` that can't be read.
+    """
+
+    def __init__(self, mux: Buffer = b"") -> None:
+        self._elsewhere = bool(memoryview(mux).nbytes)
+        self._mux = _read_mux(BitReader(mux, _WHAT), mux) if self._elsewhere else None
 
     @property
     def config(self) -> bytes:
@@ -56,13 +64,13 @@ class LatmReader:
         return self._mux.config if self._mux else b""
 
     def read(self, element: Buffer) -> list[bytes]:
-        """The access units in one AudioMuxElement(1), without the header of the synchronised stream (1.7.3).
+        """The access units in one AudioMuxElement, without the header of the synchronised stream (1.7.3).
 
         Raises:
             MediaError: damaged, of several programs or layers, or before there was a configuration.
         """
         bits = BitReader(element, _WHAT)
-        if not bits.flag():
+        if not self._elsewhere and not bits.flag():
             self._mux = _read_mux(bits, element)
         mux = self._mux
         if mux is None:

@@ -116,7 +116,7 @@ class AnnexB:
         Raises:
             MediaError: not Annex B, or parameter sets that can't be read.
         """
-        return self._convert(split_annexb(access_unit))
+        return self.convert_units(split_annexb(access_unit))
 
     def convert_all(self, data: Buffer) -> list[bytes]:
         """The access units in ``data``, each but the first begun by a delimiter, as `convert` gives them.
@@ -127,10 +127,15 @@ class AnnexB:
         units = split_annexb(data)
         starts = [place for place, unit in enumerate(units) if self._syntax.nal_type(unit) == self._syntax.delimiter]
         bounds = [0, *(start for start in starts if start), len(units)]
-        found = [self._convert(units[start:end]) for start, end in pairwise(bounds)]
+        found = [self.convert_units(units[start:end]) for start, end in pairwise(bounds)]
         return [access_unit for access_unit in found if access_unit]
 
-    def _convert(self, units: Sequence[Buffer]) -> bytes:
+    def convert_units(self, units: Sequence[Buffer]) -> bytes:
+        """The access unit of these NAL units, none of them empty, as `convert` gives it.
+
+        Raises:
+            MediaError: parameter sets that can't be read.
+        """
         sets, media = self._sort(units)
         if sets:
             self._sets.update(sets)

@@ -51,9 +51,12 @@ FOURCC: Final = {
     CodecId.AAC: b"mp4a",
     CodecId.OPUS: b"Opus",
     CodecId.MP3: b".mp3",
+    CodecId.AC3: b"ac-3",
 }
 REORDERED: Final = frozenset((CodecId.H264, CodecId.H265, CodecId.VVC))
 """Codecs whose coded frames have a composition time in Enhanced RTMP, too."""
+_SELF_DESCRIBING: Final = frozenset((CodecId.VP9, CodecId.AC3))
+"""Codecs whose configuration (vpcC, dac3) says nothing that a frame does not; AC-3 has no tag for it at all."""
 _LEGACY: Final = frozenset((CodecId.H264, CodecId.AAC, CodecId.MP3, CodecId.G711A, CodecId.G711U))
 _DURATION_AT: Final = 9 + 4 + 11 + 13 + 5 + 2 + 8 + 1
 
@@ -100,8 +103,8 @@ def sequence_header(track: Track, id: int = 0) -> bytes:
 
     ``id``: which of the tracks of its kind it is; others than the first are as Enhanced RTMP v2 has them.
     """
-    if track.codec is CodecId.VP9 or not track.config:
-        return b""  # VP9's record (vpcC) says nothing that a keyframe does not
+    if track.codec in _SELF_DESCRIBING or not track.config:
+        return b""
     if id or track.codec not in _LEGACY:
         return _enhanced_head(track, SEQUENCE_START, id, keyframe=True) + track.config
     if track.codec is CodecId.H264:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from arclyd.protocols.rtmp.amf3 import Value
 
 VIDEO: Final = ("avc1", "hvc1", "vvc1", "av01", "vp09", "vp08")
-AUDIO: Final = ("mp4a", "Opus", ".mp3")
+AUDIO: Final = ("mp4a", "Opus", ".mp3", "ac-3")
 
 CAN_FORWARD: Final = 4.0
 """FourCcInfoMask."""

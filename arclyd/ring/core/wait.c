@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +55,7 @@ bool arcly_spin(const struct arcly_region *region, uint32_t sampled, int64_t lon
                 return true;
             arcly_pause();
         }
+        sched_yield(); /* where there are more that spin than processors, the writer is one that waits for its turn */
     } while (arcly_now() - begin_ns < (uint64_t)longest_ns);
     return false;
 }

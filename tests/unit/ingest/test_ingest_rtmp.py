@@ -16,6 +16,7 @@ from arclyd.ingest.flv.intake import HELD, Intake
 from arclyd.ingest.limits import Bucket, Census, Limits
 from arclyd.ingest.rtmp.outflow import Outflow
 from arclyd.media.codecs import CodecId, TrackKind
+from arclyd.media.codecs.ac3 import Ac3Header
 from arclyd.media.formats import flv
 from arclyd.media.formats.flv_tags import What, audio_parts, video_parts
 from arclyd.media.track import Track
@@ -234,6 +235,46 @@ def test_mp3_and_g711_say_of_themselves_what_they_are() -> None:
         assert (found.codec, found.sample_rate, found.channels) == (codec, *wanted)
 
 
+AC3 = bytes.fromhex("0b77 0000 14 40 43 e1") + bytes(632)
+"""A frame's head: 48 kHz, 192 kbit/s, two channels."""
+
+
+def test_ac3_says_of_itself_what_it_is_and_has_no_tag_for_it() -> None:
+    track = Track.audio("ac3", config=b"\x10\x11\x40", sample_rate=48_000, channels=2)
+    assert flv.sequence_header(track) == b""
+    body = flv.frame_body(track, AC3, composition_ms=0, keyframe=True)
+    assert body[:5] == b"\x91ac-3"
+    intake = Intake()
+    intake.data(["onMetaData", {"audiosamplerate": 48_000.0}])
+    intake.receive(AUDIO, 0, flv.frame_body(track, b"no frame", composition_ms=0, keyframe=True))
+    assert not intake.wants_claim
+    intake.receive(AUDIO, 32, body)
+    published = claimed(intake)
+    (found,) = published.tracks
+    assert (found.codec, found.sample_rate, found.channels) == (CodecId.AC3, 48_000, 2)
+    assert found.config == Ac3Header.parse(AC3).config
+    assert published.payloads == [(0, AC3)]
+    assert intake.counts.damaged == 1
+
+
+def test_sound_that_becomes_another_is_declared_anew_and_damage_is_not_that() -> None:
+    intake = Intake()
+    intake.data(["onMetaData", {"audiocodecid": 2.0}])
+    stereo, mono = b"\xff\xfb\x94\x00" + bytes(100), b"\xff\xfb\x94\xc0" + bytes(100)
+    track = Track.audio("mp3", sample_rate=8000, channels=2)
+
+    def receive(time: int, payload: bytes) -> None:
+        intake.receive(AUDIO, time, flv.frame_body(track, payload, composition_ms=0, keyframe=True))
+
+    receive(0, stereo)
+    claimed(intake)
+    receive(24, b"damaged" * 10)
+    assert not intake.wants_claim
+    receive(48, mono)
+    (found,) = claimed(intake).tracks
+    assert (found.sample_rate, found.channels) == (48_000, 1)
+
+
 def test_colours_go_through_to_who_knows_them() -> None:
     said = {"colorConfig": {"bitDepth": 10.0, "transferCharacteristics": 16.0}, "hdrMdcv": {"maxLuminance": 1000.5}}
     intake = configured()
@@ -249,6 +290,14 @@ def test_colours_go_through_to_who_knows_them() -> None:
     assert list(Outflow([PICTURE], frozenset()).colors(about.color_packet(tag))) == []
     assert about.color_tag(b"garbage") == about.color_tag(amf0.encode("other", {})) == ""
     assert about.color_packet("garbage") == b""
+
+
+@pytest.mark.parametrize("side", [float("nan"), float("inf"), -5.0, 0.5, 1e300])
+def test_a_picture_has_a_size_or_none(side: float) -> None:
+    for said in ({"width": 5.0, "height": side}, {"width": side, "height": 5.0}):
+        intake = configured({**BOTH, **said})
+        intake.receive(VIDEO, 0, flv.frame_body(PICTURE, b"key", composition_ms=0, keyframe=True))
+        assert claimed(intake).tracks[0].width == 1280  # what the configuration says
 
 
 def test_metadata_says_no_more_than_the_daemon_takes() -> None:

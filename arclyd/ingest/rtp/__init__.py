@@ -1,0 +1,1 @@
+"""Streams that come as packets of RTP, whatever negotiated them: what rooms of several protocols share."""
