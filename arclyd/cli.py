@@ -12,9 +12,9 @@ from arclyd.command_line import LazyGroup, Verb, run, version_option
 VERBS: Final = (
     Verb("serve", "arclyd.daemon.command:serve", "Run the daemon: registry, limits, QoS and events of all streams."),
     Verb("publish", "arclyd.ingest.file.command:publish", "Publish a media file, stdin or a test picture as a stream."),
-    Verb("listen", "arclyd.ingest.listen:listen", "Take streams and play them: RTMP, RTSP, MPEG-TS, WebRTC."),
-    Verb("pull", "arclyd.ingest.remote:pull", "Fetch a stream from another server and publish it: RTMP."),
-    Verb("push", "arclyd.ingest.remote:push", "Send a stream to another server: RTMP, MPEG-TS over UDP."),
+    Verb("listen", "arclyd.ingest.listen:listen", "Take streams and play them: RTMP, RTSP, SRT, MPEG-TS, WebRTC."),
+    Verb("pull", "arclyd.ingest.remote:pull", "Fetch a stream from another server and publish it: RTMP, SRT."),
+    Verb("push", "arclyd.ingest.remote:push", "Send a stream to another server: RTMP, SRT, MPEG-TS over UDP."),
     Verb("record", "arclyd.recorder.command:record", "Record streams to files that play at every moment."),
     Verb("recordings", "arclyd.recorder.listing:recordings", "List what was recorded."),
     Verb("package", "arclyd.packagers.command:package", "Serve streams as HLS, LL-HLS and DASH over HTTP."),

@@ -43,3 +43,16 @@ async def until_stopped(work: Work) -> None:
     """Do ``work``, which has no end, until SIGINT or SIGTERM."""
     with stopped() as stop:
         await until(stop, [work])
+
+
+async def first_of(*work: Coroutine[None, None, None]) -> None:
+    """Do all of it at the same time until one is done, or fails."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

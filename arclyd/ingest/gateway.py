@@ -24,6 +24,9 @@ log: Final = logging.getLogger(__name__)
 QUIET_SECONDS: Final = 1.0
 """An encoder that has said nothing for so long may have been cut off: it finds its place free when it comes back."""
 
+ALIVE_SECONDS: Final = 0.1
+"""One that was heard so lately is not asked whether it was cut off."""
+
 LOOK_SECONDS: Final = 0.05
 TICK_SECONDS: Final = 1.0
 CLAIMS_AT_ONCE: Final = 8
@@ -31,6 +34,10 @@ CLAIMS_AT_ONCE: Final = 8
 
 UNTOLD: Final = 256
 """Connections whose coming and going is not told yet; where the daemon is that slow, more are not told at all."""
+
+
+Owner = tuple[str, "Mapping[str, str]"]
+"""Who publishes: an address without the port, and the credentials that were shown."""
 
 
 class Connection(Protocol):
@@ -67,7 +74,7 @@ class Publishing(Protocol):
     """A connection that publishes, as another one that wants its key sees it."""
 
     @property
-    def owner(self) -> tuple[str, Mapping[str, str]]:
+    def owner(self) -> Owner:
         """Its address without the port, and the credentials it showed."""
 
     @property
@@ -105,6 +112,13 @@ class Gateway:
         """Ask the daemon. Raises what it refuses with."""
         await self.control.admit(key, action, address=address, protocol=self.protocol, shown=shown)
 
+    def is_taken(self, key: str, owner: Owner) -> bool:
+        """Another encoder publishes it in this process, or ``owner``'s own does and was heard a moment ago."""
+        there = self._publishing.get(key)
+        if there is None:
+            return False
+        return not _is_same(there.owner, owner) or time.monotonic() < there.heard_at + ALIVE_SECONDS
+
     async def enter(self, key: str, connection: Publishing) -> bool:
         """Take the key's place in this process; True: from an encoder's own connection that was cut off.
 
@@ -113,7 +127,7 @@ class Gateway:
         """
         there = self._publishing.get(key)
         if there is not None:
-            if not _same_owner(there, connection):
+            if not _is_same(there.owner, connection.owner):
                 raise AlreadyPublishing(key)
             heard = there.heard_at
             while self._publishing.get(key) is there and time.monotonic() < heard + QUIET_SECONDS:
@@ -203,6 +217,6 @@ class Gateway:
             self._untold -= 1
 
 
-def _same_owner(one: Publishing, other: Publishing) -> bool:
-    (host, shown), (other_host, other_shown) = one.owner, other.owner
+def _is_same(one: Owner, other: Owner) -> bool:
+    (host, shown), (other_host, other_shown) = one, other
     return host == other_host or (bool(shown) and shown == other_shown)

@@ -41,12 +41,18 @@ class Census:
         self._count = 0
         self._of: Counter[str] = Counter()
 
-    def enter(self, host: str) -> str:
-        """Count a new one, or say why it is too many."""
+    def problem(self, host: str) -> str:
+        """Why a new one would be too many; empty: it would not."""
         if self._count >= self._limits.connections:
             return f"{self._limits.connections} connections are open"
         if 0 < self._limits.per_address <= self._of[host]:
             return f"{self._limits.per_address} connections of one address are open"
+        return ""
+
+    def enter(self, host: str) -> str:
+        """Count a new one, or say why it is too many."""
+        if problem := self.problem(host):
+            return problem
         self._count += 1
         self._of[host] += 1
         return ""

@@ -9,6 +9,7 @@ from arclyd.command_line import LazyGroup, Verb
 PROTOCOLS: Final = (
     Verb("rtmp", "arclyd.ingest.rtmp.command:rtmp", "RTMP and RTMPS: encoders publish, players play."),
     Verb("rtsp", "arclyd.ingest.rtsp.command:rtsp", "RTSP and RTSPS: encoders and cameras publish, players play."),
+    Verb("srt", "arclyd.ingest.srt.command:srt", "SRT: encoders publish MPEG-TS, players play it."),
     Verb(
         "mpegts",
         "arclyd.ingest.mpegts.command:mpegts",

@@ -10,7 +10,7 @@ from arclyd.errors import ArclydError
 from arclyd.ingest.publication import Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Buffer
 
@@ -68,6 +68,7 @@ class Reception:
         connection: whose it is; to be closed when there is a `refusal`.
         shown: credentials that its protocol carried.
         intake: where the bytes go.
+        carriage: what there is to say of what carries them, as tags of the stream's metadata.
     """
 
     def __init__(
@@ -79,15 +80,17 @@ class Reception:
         *,
         shown: Mapping[str, str],
         intake: Bytes,
+        carriage: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self.key = key
+        self._carriage = carriage
         self._gateway = gateway
         self._address = address
         self._shown = shown
         self._intake = intake
         self._claiming: asyncio.Task[None] | None = None
         self._admitted = False
-        self._publication = Publication(gateway, key, address, connection=connection, intake=intake, news=intake.news)
+        self._publication = Publication(gateway, key, address, connection=connection, intake=intake, news=self._news)
         self.refusal: ArclydError | None = None
         """Why it may not go on; what is received then is nobody's."""
 
@@ -165,3 +168,11 @@ class Reception:
     def interrupt(self) -> None:
         """It is gone, and may come back. Idempotent."""
         self._publication.interrupt()
+
+    def _news(self) -> dict[str, object]:
+        """What there is to say of the stream now, and of what carries it."""
+        news = self._intake.news()
+        tags = news.get("tags")
+        if self._carriage is None:
+            return news
+        return {**news, "tags": {**(tags if isinstance(tags, dict) else {}), **self._carriage()}}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SCHEMES: Final = {
     "rtmp": "arclyd.ingest.rtmp.remote",
     "rtmps": "arclyd.ingest.rtmp.remote",
+    "srt": "arclyd.ingest.srt.remote",
     "udp": "arclyd.ingest.mpegts.remote",
 }
 """Which module pulls and pushes what."""

@@ -197,6 +197,17 @@ def test_what_is_silent_or_says_nothing_of_use_is_let_go(spawn: Spawner, encoder
     gone("nothing came for 1 s")
 
 
+def test_who_asks_and_never_takes_the_answers_is_let_go(spawn: Spawner, encoder: Connecting) -> None:
+    gateway = RtmpGateway(spawn, "--start", "600", "--stalled", "600")
+    deaf = encoder(gateway.port)
+    deaf.connect()
+    ping = bytes.fromhex("02 000000 000006 04 00000000 0006 00000000")
+    with pytest.raises(ConnectionError):
+        for _ in range(100):
+            deaf.socket.sendall(ping * 50_000)
+    gone("does not take the answers")
+
+
 def test_an_encoder_is_told_when_its_stream_is_ended_by_an_operator(spawn: Spawner, encoder: Connecting) -> None:
     gateway = RtmpGateway(spawn)
     obs = encoder(gateway.port).start()

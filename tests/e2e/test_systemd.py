@@ -33,6 +33,7 @@ SERVICES = {
     "arclyd-rtmp.service": "listen rtmp $ARCLYD_RTMP_OPTIONS",
     "arclyd-webrtc.service": "listen webrtc $ARCLYD_WEBRTC_OPTIONS",
     "arclyd-mpegts@.service": "listen mpegts $ARCLYD_MPEGTS_OPTIONS",
+    "arclyd-srt.service": "listen srt $ARCLYD_SRT_OPTIONS",
 }
 ARCLYCTL = [sys.executable, "-m", "arclyctl"]
 

@@ -69,9 +69,13 @@ def _value(source: Source, depth: int) -> Value:
         return {source.choice(_FIELDS): _value(source, depth + 1) for _ in range(source.integer() % 5)}
     if kind == 1 and depth < 20:
         return [_value(source, depth + 1) for _ in range(source.integer() % 5)]
-    return (None, True, float(source.integer(2)), source.bytes(source.integer() % 40).decode("latin-1"))[kind % 4]
+    number = source.integer(2)
+    if number > 0xFF00:
+        return _NUMBERS[number % len(_NUMBERS)]
+    return (None, True, float(number), source.bytes(source.integer() % 40).decode("latin-1"))[kind % 4]
 
 
+_NUMBERS: Final = (float("nan"), float("inf"), -float("inf"), -1.0, 1e300)
 _FIELDS: Final = ("app", "tcUrl", "fourCcList", "objectEncoding", "width", "videocodecid", "x", "")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from arclyd.errors import MediaError
 from arclyd.ingest.claimed import Claimed
@@ -111,11 +111,7 @@ class Intake:
             kinds.append(TrackKind.AUDIO)
         self._expected = frozenset(kinds)
         width, height = said.get("width"), said.get("height")
-        if (
-            isinstance(width, float)
-            and isinstance(height, float)
-            and 0 < min(width, height) <= max(width, height) < 1e6
-        ):
+        if _is_side(width) and _is_side(height):
             self._picture = int(width), int(height)
 
     def receive(self, kind: TrackKind, timestamp: int, body: bytes | bytearray | memoryview) -> None:
@@ -276,3 +272,7 @@ class Intake:
             keyframe=part.keyframe,
             droppable=part.droppable,
         )
+
+
+def _is_side(value: object) -> TypeGuard[float]:
+    return isinstance(value, float) and 1 <= value < 1e6  # neither is true of what is no number

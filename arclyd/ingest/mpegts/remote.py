@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from arclyd import AsyncSubscriber, Gap
+from arclyd import AsyncSubscriber
 from arclyd.errors import EndOfStream
 from arclyd.ingest.again import again_and_again, until_stopped
 from arclyd.ingest.mpegts.address import Address, open_sender
-from arclyd.ingest.ts.outflow import Outflow
+from arclyd.ingest.ts.feeding import feed
 from arclyd.media.formats.mpegts.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -46,34 +46,19 @@ def push(key: str, url: str, *, verify: bool, socket: str | None) -> None:
 
 
 async def _push_once(address: Address, key: str, *, socket: str | None) -> str:
-    schedule = Schedule()
+    schedule, begun = Schedule(), False
     with open_sender(address) as sock:
         async with AsyncSubscriber(key, socket=socket, name=f"push {address}", wait=WAIT_SECONDS) as subscriber:
             try:
-                await _send_all(subscriber, schedule, sock, f"push {key}: {address} is sent to")
+                async for data in feed(subscriber):
+                    if not begun:
+                        begun = True
+                        log.info("push %s: %s is sent to", key, address)
+                    await _send(sock, schedule.push(data, time.monotonic_ns()))
             except EndOfStream as end:
                 await _send(sock, schedule.flush(time.monotonic_ns()))
                 return f"the stream is over: {end.reason}"
     return "over"
-
-
-async def _send_all(subscriber: AsyncSubscriber, schedule: Schedule, sock: socket.socket, begun: str) -> None:
-    frame = await subscriber.recv()
-    outflow, epoch = Outflow(subscriber.tracks), frame.epoch
-    log.info(begun)
-    try:
-        while True:
-            data = b""
-            if frame.epoch != epoch:
-                epoch = frame.epoch
-                data = outflow.retrack(subscriber.tracks)
-            await _send(sock, schedule.push(data + outflow.frame(frame), time.monotonic_ns()))
-            while isinstance(item := await subscriber.recv_raw(), Gap):
-                outflow.resync()
-            frame = item
-    finally:
-        left = outflow.close()
-        await _send(sock, schedule.push(left, time.monotonic_ns()))
 
 
 async def _send(sock: socket.socket, datagrams: Iterable[Due]) -> None:

@@ -37,6 +37,9 @@ log: Final = logging.getLogger(__name__)
 FAREWELL_SECONDS: Final = 30.0
 """For a client to read what is on its way to it, and to close."""
 
+UNREAD: Final = 1 << 20
+"""Bytes of answers that a client may leave unread, a frame that is played to it apart: it asks, and takes nothing."""
+
 PING_SECONDS: Final = 20.0
 
 
@@ -72,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._shown: Mapping[str, str] = {}
         self._fourccs: frozenset[str] = frozenset()
         self._work: asyncio.Task[None] | None = None
+        self._farewell: asyncio.TimerHandle | None = None
         self._backlog: list[object] = []
         self._closing = ""
         self._reception: Reception | None = None
@@ -106,6 +110,8 @@ class Connection(asyncio.Protocol):
         except ArclydError as error:
             self._fail(error)
         self._flush()
+        if self._transport.get_write_buffer_size() > UNREAD + (self._gateway.limits.video if self._player else 0):
+            self.close("it asks and does not take the answers", abort=True)
         if self._reception is None and self._player is None and not self._closing:  # questions and answers yet
             acknowledge_now(self._transport)
         pause = self._bucket.take(len(data), now)
@@ -125,6 +131,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The end, whoever wanted it."""
+        if self._farewell is not None:
+            self._farewell.cancel()
         if not self._counted:
             return
         reason = self._closing or (f"lost: {error}" if error else "the client left")
@@ -322,7 +330,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         else:
             self._transport.close()
-        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._transport.abort)
+        self._farewell = asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._transport.abort)
 
     def _flush(self) -> None:
         if data := self._session.data_to_send():

@@ -64,15 +64,16 @@ class Player:
         return 0.0 if self._paused_at is None else now - self._paused_at
 
     async def _run(self, close: Callable[[str], None]) -> None:
-        reason = ""
+        reason = "it could not go on"
         try:
             await self._play()
         except EndOfStream as error:
             reason = error.reason
         except ArclydError as error:
             reason = str(error)
-        self._session.end_play(self.stream)
-        close(f"the stream is over: {reason}")
+        finally:
+            self._session.end_play(self.stream)
+            close(f"the stream is over: {reason}")
 
     async def _play(self) -> None:
         control = self._gateway.control

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncControl, AsyncSubscriber, Publisher
 from arclyd.errors import EndOfStream
-from arclyd.ingest.again import again_and_again, until_stopped
+from arclyd.ingest.again import again_and_again, first_of, until_stopped
 from arclyd.ingest.flv import about
 from arclyd.ingest.flv.intake import Intake
 from arclyd.ingest.rtmp.dialling import IDLE_SECONDS, Dialled, dialled
@@ -20,7 +20,7 @@ from arclyd.protocols.rtmp.chunks import Message
 from arclyd.protocols.rtmp.messages import Data, Type
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
 
     from arclyd.ingest.rtmp.outflow import Tag
 
@@ -83,23 +83,10 @@ async def _push_once(address: Address, key: str, *, verify: bool, socket: str | 
         log.info("push %s: %s takes it", key, address)
         tags = feed(subscriber, control, connection.started.fourccs)
         try:
-            await _first_of(_listen(connection), _send(connection, tags))
+            await first_of(_listen(connection), _send(connection, tags))
         except EndOfStream as end:
             return f"the stream is over: {end.reason}"
     return "over"
-
-
-async def _first_of(*work: Coroutine[None, None, None]) -> None:
-    """Do all of it until one is done, or fails."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _listen(connection: Dialled) -> None:

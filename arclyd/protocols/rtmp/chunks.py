@@ -83,7 +83,8 @@ class ChunkReader:
     """
 
     def __init__(self, limits: MessageLimits | None = None) -> None:
-        self._limits = limits or MessageLimits()
+        self.limits = limits or MessageLimits()
+        """Of messages that begin from now on."""
         self._size = DEFAULT_CHUNK
         self._streams: dict[int, _Stream] = {}
         self._rest = b""
@@ -239,12 +240,12 @@ class ChunkReader:
         return stream
 
     def _begin(self, stream: _Stream) -> None:
-        limit = self._limits.of(stream.type)
+        limit = self.limits.of(stream.type)
         if stream.length > limit:
             raise WireError("RTMP", f"a message of {stream.length} bytes of type {stream.type}, the limit is {limit}")
         stream.missing = stream.length
         self._announced += stream.length
-        if self._announced > self._limits.together:
+        if self._announced > self.limits.together:
             raise WireError("RTMP", f"{self._announced} bytes of messages begun and not ended")
 
     def _drop(self, stream: _Stream) -> None:

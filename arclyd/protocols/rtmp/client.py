@@ -92,6 +92,8 @@ class ClientSession(Session):
             self._say(Command("createStream", _CREATE, (None,)))
         elif command.transaction == _CREATE:
             self._stream = int(command.number(1) or 0)
+            if not 0 < self._stream < 1 << 32:
+                raise WireError("RTMP", f"{self._address} gives message stream {self._stream}")
             if self._publishing:
                 self._say(Command("publish", 5.0, (None, self._address.name, "live"), self._stream))
             else:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import WireError
@@ -69,9 +70,9 @@ class Command:
         return value if isinstance(value, str) else ""
 
     def number(self, place: int) -> float | None:
-        """The value at ``place`` where that is a number."""
+        """The value at ``place`` where that is a number that can be one of anything: finite."""
         value = self.values[place] if len(self.values) > place else None
-        return value if isinstance(value, float) else None
+        return value if isinstance(value, float) and isfinite(value) else None
 
     def serialize(self) -> Message:
         """The command as a message."""

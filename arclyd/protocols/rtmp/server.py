@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import WireError
 from arclyd.protocols.rtmp import enhanced, messages
+from arclyd.protocols.rtmp.chunks import MessageLimits
 from arclyd.protocols.rtmp.handshake import ServerHandshake
 from arclyd.protocols.rtmp.messages import Command, Control, Data, Type
 from arclyd.protocols.rtmp.session import CHUNK_SIZE, WINDOW, Session
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from arclyd.protocols.rtmp.amf3 import Value
-    from arclyd.protocols.rtmp.chunks import MessageLimits
 
 MAX_MESSAGE_STREAMS: Final = 8
 """Of one connection. One is what everybody uses."""
@@ -26,7 +26,7 @@ _SERVER: Final = "FMS/3,0,1,123"
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """``connect`` (7.2.1.1): to be answered by `accept_connect` or `refuse_connect`."""
+    """``connect`` (7.2.1.1): to be answered by `accept_connect`."""
 
     app: str
     url: str
@@ -58,20 +58,20 @@ class Closed:
 
 
 class ServerSession(Session):
-    """Besides those of `Session`, its events are `Connect`, `Publish`, `Play` and `Closed`."""
+    """Besides those of `Session`, its events are `Connect`, `Publish`, `Play` and `Closed`.
+
+    ``limits``: of who publishes. Nobody else has anything large to say, and is held to the one of other messages.
+    """
 
     def __init__(self, limits: MessageLimits | None = None) -> None:
-        super().__init__(ServerHandshake(), limits)
+        self._limits = limits or MessageLimits()
+        other = self._limits.other
+        super().__init__(ServerHandshake(), MessageLimits(other, other, other))
         self._connecting: float | None = None
         self._encoding: float = 0.0
         self.connected = False
         """``connect`` was accepted."""
         self._streams: set[int] = set()
-
-    @property
-    def greeted(self) -> bool:
-        """The handshake is over."""
-        return self._handshake.done
 
     # --------------------------------------------------------------- answers
 
@@ -84,11 +84,6 @@ class ServerSession(Session):
         properties = {"fmsVer": _SERVER, "capabilities": 31.0, **enhanced.offer()}
         told = _status("status", "NetConnection.Connect.Success", "Connection succeeded.")
         self._say(Command("_result", self._transaction(), (properties, {**told, "objectEncoding": self._encoding})))
-
-    def refuse_connect(self, description: str) -> None:
-        """It may not."""
-        told = _status("error", "NetConnection.Connect.Rejected", description)
-        self._say(Command("_error", self._transaction(), (None, told)))
 
     def accept_publish(self, publish: Publish) -> None:
         """What is published is wanted."""
@@ -149,6 +144,7 @@ class ServerSession(Session):
         yield from ()
 
     def _publish(self, command: Command) -> Iterator[object]:
+        self._reader.limits = self._limits
         yield Publish(self._own(command), command.text(1))
 
     def _play(self, command: Command) -> Iterator[object]:

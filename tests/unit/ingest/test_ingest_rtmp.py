@@ -292,6 +292,14 @@ def test_colours_go_through_to_who_knows_them() -> None:
     assert about.color_packet("garbage") == b""
 
 
+@pytest.mark.parametrize("side", [float("nan"), float("inf"), -5.0, 0.5, 1e300])
+def test_a_picture_has_a_size_or_none(side: float) -> None:
+    for said in ({"width": 5.0, "height": side}, {"width": side, "height": 5.0}):
+        intake = configured({**BOTH, **said})
+        intake.receive(VIDEO, 0, flv.frame_body(PICTURE, b"key", composition_ms=0, keyframe=True))
+        assert claimed(intake).tracks[0].width == 1280  # what the configuration says
+
+
 def test_metadata_says_no_more_than_the_daemon_takes() -> None:
     said = {"width": 1280.0, "height": -1.0, "framerate": 25.0, "videodatarate": 2500.0, "encoder": "x" * 5000}
     fields = about.metadata(said)

@@ -11,7 +11,7 @@ import pytest
 from arclyd.errors import WireError
 from arclyd.protocols.rtmp import amf0, handshake
 from arclyd.protocols.rtmp.address import Address, asked_for
-from arclyd.protocols.rtmp.chunks import ChunkReader, ChunkWriter, Message
+from arclyd.protocols.rtmp.chunks import ChunkReader, ChunkWriter, Message, MessageLimits
 from arclyd.protocols.rtmp.client import ClientSession, Over, Started
 from arclyd.protocols.rtmp.messages import Command, Data, Type
 from arclyd.protocols.rtmp.server import Closed, Connect, Play, Publish, ServerSession
@@ -50,8 +50,8 @@ def grant(server: ServerSession, event: object) -> None:
         server.accept_play(event)
 
 
-def connected() -> ServerSession:
-    server = ServerSession()
+def connected(limits: MessageLimits | None = None) -> ServerSession:
+    server = ServerSession(limits)
     greet(server)
     say(server, Command("connect", 1.0, ({"app": "live", "objectEncoding": 3.0},)))
     server.accept_connect()
@@ -123,9 +123,30 @@ def test_a_refused_application_is_an_error() -> None:
     list(server.receive(client.data_to_send()))
     list(client.receive(server.data_to_send()))
     list(server.receive(client.data_to_send()))
-    server.refuse_connect("no such application")
+    told = {"level": "error", "code": "NetConnection.Connect.Rejected", "description": "no such application"}
+    refusal = ChunkWriter().serialize(3, Command("_error", 1.0, (None, told)).serialize())
     with pytest.raises(WireError, match=r"NetConnection.Connect.Rejected no such application"):
-        list(client.receive(server.data_to_send()))
+        list(client.receive(refusal))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, 1e300])
+def test_numbers_that_are_none_are_nothing_to_stumble_over(number: float) -> None:
+    server = connected()
+    say(server, Command("deleteStream", number, (None, number)))
+    client = ClientSession(ADDRESS, publishing=True)
+    list(client.receive(b"\x03" + bytes(2 * 1536)))
+    with pytest.raises(WireError, match="gives message stream"):
+        list(client.receive(ChunkWriter().serialize(3, Command("_result", 4.0, (None, number)).serialize())))
+
+
+def test_only_who_publishes_may_say_much() -> None:
+    limits = MessageLimits(video=5000, audio=5000, other=1000)
+    large = Message(Type.VIDEO, 1, 0, bytes(2000))
+    with pytest.raises(WireError, match="the limit is 1000"):
+        list(connected(limits).receive(ChunkWriter().serialize(6, large)))
+    server = connected(limits)
+    say(server, Command("publish", 5.0, (None, "cam1", "live"), 1))
+    assert len(list(server.receive(ChunkWriter().serialize(6, large)))) == 1
 
 
 def test_what_nobody_knows_gets_an_error_and_what_encoders_ask_for_a_result() -> None:
