@@ -6,6 +6,7 @@ import pickle
 import re
 from typing import TYPE_CHECKING
 
+import arclyd
 from arclyd.media.codecs import CodecId
 from arclyd.media.codecs.annexb import iter_length_prefixed, join_annexb
 from arclyd.media.codecs.h264 import AvcConfig
@@ -96,7 +97,8 @@ CLIENT = '''
             for payload, pts, base in units:
                 packets.append(av.Packet(payload))
                 packets[-1].pts, packets[-1].time_base = pts, base
-            connection.addTrack(Sent(kind, packets, start, done))
+            sender = connection.addTrack(Sent(kind, packets, start, done))
+            sender._send_keyframe = lambda: print("asked", flush=True)
             if kind == "video":
                 wanted = aiortc.RTCRtpSender.getCapabilities("video").codecs
                 wanted = [codec for codec in wanted if codec.mimeType.lower() == f"video/{codec_name}"]
@@ -132,16 +134,21 @@ CLIENT = '''
             connection.addTransceiver(kind, "recvonly")
         session = await negotiate(connection, url, token)
         print("playing", flush=True)
-        waiting = loop_line()
-        await asyncio.wait([waiting, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
+        waiting = loop_line(connection)
+        ends = [asyncio.create_task(waiting), asyncio.create_task(over.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         async with aiohttp.ClientSession() as http:
             async with http.delete(session) as response:
                 print("deleted", response.status, flush=True)
         await connection.close()
 
 
-    def loop_line():
-        return asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    async def loop_line(connection):
+        loop = asyncio.get_running_loop()
+        while (await loop.run_in_executor(None, sys.stdin.readline)).strip() == "lost":
+            receiver = connection.getTransceivers()[0].receiver
+            [source] = receiver.getSynchronizationSources()
+            await receiver._send_rtcp_pli(source.source)
 
 
     asyncio.run({"publish": publish, "play": play}[sys.argv[1]](*sys.argv[2:]))
@@ -183,3 +190,9 @@ class WebrtcGateway:
     def url(self, way: str, key: str = KEY) -> str:
         """Where to publish (``whip``) or play (``whep``)."""
         return f"{self.base}/{key}/{way}"
+
+
+def await_pictures(key: str = KEY) -> None:
+    """Wait until there is something to be played."""
+    with arclyd.Subscriber(key, wait=60) as reader:
+        reader.recv(timeout=60)
