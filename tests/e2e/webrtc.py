@@ -81,7 +81,42 @@ CLIENT = '''
         return url.split("/live")[0] + location
 
 
-    async def publish(url, token, path, codec_name="h264"):
+    def lose(sender):
+        """Of every fourth frame of several packets, the second never goes out, nor is it sent again."""
+        pack = sender._next_encoded_frame
+        count = 0
+
+        async def next_frame(codec):
+            nonlocal count
+            frame = await pack(codec)
+            count += len(frame.payloads) > 1
+            if len(frame.payloads) > 1 and count % 4 == 0:
+                frame.payloads[1] = Lost(frame.payloads[1])
+            return frame
+
+        class Lost(bytes):
+            """A payload that is not sent."""
+
+        async def never(sequence):
+            print("missed", sequence, flush=True)
+
+        sender._next_encoded_frame = next_frame
+        sender._retransmit = never
+        whole = aiortc.rtcrtpsender.RtpPacket.serialize
+        send = sender.transport._send_rtp
+
+        def serialize(packet, *args):
+            return Lost() if isinstance(packet.payload, Lost) else whole(packet, *args)
+
+        async def send_rtp(data):
+            if not isinstance(data, Lost):
+                await send(data)
+
+        aiortc.rtcrtpsender.RtpPacket.serialize = serialize
+        sender.transport._send_rtp = send_rtp
+
+
+    async def publish(url, token, path, codec_name="h264", way=""):
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         loop, begun, done = asyncio.get_running_loop(), [], asyncio.Event()
 
@@ -104,6 +139,8 @@ CLIENT = '''
                 wanted = [codec for codec in wanted if codec.mimeType.lower() == f"video/{codec_name}"]
                 connection.getTransceivers()[-1].setCodecPreferences(wanted)
         session = await negotiate(connection, url, token)
+        if way == "lossy":
+            lose(connection.getTransceivers()[0].sender)
         print("publishing", flush=True)
         await done.wait()
         print("done", flush=True)
