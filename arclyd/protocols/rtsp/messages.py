@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -40,7 +41,7 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
         459: "Aggregate Operation Not Allowed",
         461: "Unsupported Transport",
         500: "Internal Server Error",
-        501: "Not Implemented",
+        501: HTTPStatus.NOT_IMPLEMENTED.phrase,
         503: "Service Unavailable",
         505: "RTSP Version Not Supported",
         551: "Option not supported",
