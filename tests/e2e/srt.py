@@ -59,9 +59,13 @@ class SrtGateway:
         return wait_until(find, what="the tags")  # type: ignore[return-value] # it is there, then
 
     @staticmethod
-    def await_digest(script: Script, digest: str) -> None:
-        """Wait until a reader has received that access unit."""
-        wait_until(lambda: any(digest in line for line in script.lines), what=f"the access unit {digest}")
+    def await_units(script: Script, count: int) -> None:
+        """Wait until a reader has received so many access units."""
+
+        def received() -> int:
+            return sum(line.startswith("frame ") and line.split()[5] == "0" for line in script.lines)
+
+        wait_until(lambda: received() >= count, timeout=100, what=f"{count} access units")
 
 
 CALL = """
