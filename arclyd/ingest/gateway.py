@@ -24,9 +24,6 @@ log: Final = logging.getLogger(__name__)
 QUIET_SECONDS: Final = 1.0
 """An encoder that has said nothing for so long may have been cut off: it finds its place free when it comes back."""
 
-ALIVE_SECONDS: Final = 0.1
-"""One that was heard so lately is not asked whether it was cut off."""
-
 LOOK_SECONDS: Final = 0.05
 TICK_SECONDS: Final = 1.0
 CLAIMS_AT_ONCE: Final = 8
@@ -113,11 +110,9 @@ class Gateway:
         await self.control.admit(key, action, address=address, protocol=self.protocol, shown=shown)
 
     def is_taken(self, key: str, owner: Owner) -> bool:
-        """Another encoder publishes it in this process, or ``owner``'s own does and was heard a moment ago."""
+        """Another encoder than ``owner``'s publishes it in this process."""
         there = self._publishing.get(key)
-        if there is None:
-            return False
-        return not _is_same(there.owner, owner) or time.monotonic() < there.heard_at + ALIVE_SECONDS
+        return there is not None and not _is_same(there.owner, owner)
 
     async def enter(self, key: str, connection: Publishing) -> bool:
         """Take the key's place in this process; True: from an encoder's own connection that was cut off.

@@ -107,8 +107,9 @@ class _Publishing:
         self._connection = connection
         self._shown = asked.shown
         self._endpoint = endpoint
-        self.heard_at = time.monotonic()
-        self._bucket = Bucket(gateway.limits.rate, self.heard_at)
+        self._packets = 0
+        self._heard_at = time.monotonic()
+        self._bucket = Bucket(gateway.limits.rate, self._heard_at)
         carriage = statistics.Watched(endpoint.figures).tags
         intake = Intake(None, gateway.limits)
         self._reception = Reception(
@@ -120,25 +121,31 @@ class _Publishing:
         """Its address, and what it showed."""
         return self._connection.host, self._shown
 
+    @property
+    def heard_at(self) -> float:
+        """When packets came last, as far as it is looked for; their bytes are given out later, after the latency."""
+        figures = self._endpoint.figures()
+        if figures is not None and figures.received != self._packets:
+            self._packets, self._heard_at = figures.received, time.monotonic()
+        return self._heard_at
+
     def give_way(self) -> None:
         """The same encoder came back by another connection."""
         self._reception.interrupt()
         self._connection.close("its encoder came back by another connection")
 
     def received(self, data: bytes) -> float:
-        self.heard_at = now = time.monotonic()
         self._reception.receive(data)
         if self._reception.refusal is not None:
             self._connection.close(reason_of(self._reception.refusal))
             return 0.0
-        return self._bucket.take(len(data), now)
+        return self._bucket.take(len(data), time.monotonic())
 
     def tick(self, now: float) -> str:
         if self._reception.refusal is not None:
             return reason_of(self._reception.refusal)
         if now - self.heard_at > self._gateway.limits.idle_seconds:
             return f"nothing came for {self._gateway.limits.idle_seconds:g} s"
-        self._endpoint.figures()
         self._reception.tell(now)
         return ""
 

@@ -162,6 +162,7 @@ class Reactor:
         self._listeners: dict[int, Callable[[int, str, int], None]] = {}
         self._tails: dict[int, float] = {}
         self._interest: dict[int, int] = {}
+        self._closing: set[asyncio.Future[None]] = set()
         self._lock = threading.Lock()
         self._buffer = library.buffer()
         self._stopping = False
@@ -189,12 +190,18 @@ class Reactor:
         self._change(endpoint.sock, events, 0)
 
     def forget(self, endpoint: Endpoint) -> None:
-        """Close its socket, in another thread: libsrt may be waiting for this one."""
+        """Watch it no more, and close its socket."""
         with self._lock:
             self._interest.pop(endpoint.sock, None)
             self.library.unwatch(self._poll, endpoint.sock)
         self._endpoints.pop(endpoint.sock, None)
-        self._loop.run_in_executor(None, self.library.close, endpoint.sock)
+        self.hang_up(endpoint.sock)
+
+    def hang_up(self, sock: int) -> None:
+        """Close a socket, in another thread: one of libsrt's may be waiting for this one."""
+        closing = self._loop.run_in_executor(None, self.library.close, sock)
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """End the thread, and close what is open."""
@@ -202,6 +209,7 @@ class Reactor:
         await asyncio.to_thread(self._thread.join)
         for endpoint in list(self._endpoints.values()):
             endpoint.close()
+        await asyncio.gather(*self._closing)
         self.library.release(self._poll)
         await asyncio.to_thread(self.library.cleanup)
 

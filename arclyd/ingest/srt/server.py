@@ -170,7 +170,7 @@ def _begin(gateway: Gateway, reactor: Reactor, sock: int, host: str, port: int) 
         problem = problem or str(error)
     if problem:
         log.warning("%s: turned away: %s", host_port(host, port), problem)
-        asyncio.get_running_loop().run_in_executor(None, reactor.library.close, sock)
+        reactor.hang_up(sock)
         return
     connection = Connection(gateway, reactor, sock, host, port)
     if asked.mode is Mode.PUBLISH:

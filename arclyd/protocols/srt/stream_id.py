@@ -86,7 +86,7 @@ def _short(text: str) -> Asked:
     resource, _, credentials = rest.partition(":")
     key, shown = _resource(resource)
     user, colon, password = credentials.partition(":")
-    if colon:
+    if colon and user.partition("=")[0] not in _SHOWN:  # a token has a colon in it
         shown |= {"user": user, "pass": password}
     else:
         shown |= _credentials(credentials)
