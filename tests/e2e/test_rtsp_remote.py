@@ -8,9 +8,9 @@ import pytest
 
 import arclyd
 from tests import clips
-from tests.e2e.rtmp import KEY, reader, received
+from tests.e2e.rtmp import KEY, publish_until_begun, reader, received
 from tests.e2e.rtsp import RtspGateway
-from tests.e2e.test_rtmp_remote import COPY, complete, publish_to_a_reader
+from tests.e2e.test_rtmp_remote import COPY, before, complete, publish_to_a_reader
 from tests.e2e.test_rtsp_life import guarded  # noqa: F401 - a fixture
 from tests.recording import ARCLYD
 from tests.waiting import wait_until
@@ -39,9 +39,14 @@ def test_what_is_pulled_arrives(spawn: Spawner, options: tuple[str, ...]) -> Non
     gateway, there = RtspGateway(spawn, *options), reader(spawn, COPY)
     pulling = spawn(ARCLYD, "pull", f"{gateway.base}/{KEY}", COPY, name="pull")
     with arclyd.Publisher(KEY, clip.tracks) as publisher:
-        publish_to_a_reader(publisher, clip)
-        last = clip.of(0)[-1].digest
-        wait_until(lambda: any(last in line for line in there.lines), what="the last picture")
+        begin, more = len(before(clip, 0.3)), len(before(clip, 0.6))
+        clips.publish(publisher, clip.samples[:begin])
+        publish_until_begun(publisher, clip.samples[begin:more])
+        for start in range(more, len(clip.samples), 20):  # no more at once than a buffer for datagrams holds
+            lot = clip.samples[start : start + 20]
+            clips.publish(publisher, lot)
+            last = lot[-1].digest
+            wait_until(lambda digest=last: any(digest in line for line in there.lines), what="what was published")
         with arclyd.connect() as control:
             assert control.info(COPY).metadata.ingest_protocol == "rtsp"
             control.end(COPY)
