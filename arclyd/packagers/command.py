@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -48,6 +49,7 @@ class _Job:
     socket: str | None
     front: Front | None
     directory: Path | None
+    webrtc: str | None
 
 
 def naming(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -65,6 +67,20 @@ def naming(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
             raise click.BadParameter(f"{stream} can be shown as one key, not as two")
         named[key] = stream
     return named
+
+
+def gateway(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    """The URL of a gateway, or ``:PORT``."""
+    if text is None:
+        return None
+    parts = urlsplit(f"http://localhost{text}" if text.startswith(":") else text)
+    try:
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and (bool(parts.port) or text[0] != ":")
+    except ValueError:
+        known = False
+    if not known or parts.query or parts.fragment or "'" in text or ";" in text or " " in text:
+        raise click.BadParameter(f"{text!r} is no http://HOST:PORT and no :PORT")
+    return text.rstrip("/")
 
 
 @click.command
@@ -96,6 +112,12 @@ def naming(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...])
 )
 @click.option("--tls-cert", type=FILE, help="Certificate chain (PEM): serve HTTPS.")
 @click.option("--tls-key", type=FILE, help="Its private key (PEM), if it is in another file.")
+@click.option(
+    "--webrtc",
+    callback=gateway,
+    metavar="URL",
+    help="Where `arclyd listen webrtc` is, for the page to play and publish by: http://HOST:8889, or :8889 here.",
+)
 @click.option("--token-secret", type=FILE, help="File with a secret: URLs need a token made with it.")
 @click.option("--max-connections", type=click.IntRange(min=1), default=4096, show_default=True, help="At once.")
 @click.option("--max-per-address", type=click.IntRange(min=0), default=0, help="Of one address (0: no bound).")
@@ -117,6 +139,7 @@ def package(
     low_latency: bool,
     tls_cert: Path | None,
     tls_key: Path | None,
+    webrtc: str | None,
     token_secret: Path | None,
     max_connections: int,
     max_per_address: int,
@@ -146,6 +169,7 @@ def package(
         socket,
         front if serve else None,
         directory,
+        webrtc,
     )
     gc.freeze()  # what was imported stays
     gc.set_threshold(*COLLECT_EVERY)
@@ -182,7 +206,8 @@ async def _run(job: _Job) -> None:
             return
         gauge = Gauge(roster, viewers)
         work.append(gauge.run)
-        routes = [*Page(roster, gauge, job.front.secret).routes(), *Plane(roster, viewers, time.time_ns).routes()]
+        page = Page(roster, gauge, job.front.secret, job.webrtc)
+        routes = [*page.routes(), *Plane(roster, viewers, time.time_ns).routes()]
         async with serving(routes, job.front) as (host, port):
             tell_address(f"http{'s' if job.front.tls else ''}", host, port)
             await until(stop, work)

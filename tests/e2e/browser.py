@@ -39,15 +39,18 @@ def pixels(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 class Browser:
-    """One page of a Chromium of its own."""
+    """One page of a Chromium of its own; ``options``: of its command line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         chromium, node = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("node")
         if chromium is None or node is None or not PLAYERS.exists():
             pytest.skip("needs chromium, node and what tests/web/package.json names (.ci/tools test)")
         self._lines: queue.Queue[str] = queue.Queue()
         self._process = subprocess.Popen(
-            [node, str(WEB / "driver.mjs"), chromium], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [node, str(WEB / "driver.mjs"), chromium, *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()

@@ -6,6 +6,7 @@ import pickle
 import re
 from typing import TYPE_CHECKING
 
+import arclyd
 from arclyd.media.codecs import CodecId
 from arclyd.media.codecs.annexb import iter_length_prefixed, join_annexb
 from arclyd.media.codecs.h264 import AvcConfig
@@ -80,7 +81,42 @@ CLIENT = '''
         return url.split("/live")[0] + location
 
 
-    async def publish(url, token, path, codec_name="h264"):
+    def lose(sender):
+        """Of every fourth frame of several packets, the second never goes out, nor is it sent again."""
+        pack = sender._next_encoded_frame
+        count = 0
+
+        async def next_frame(codec):
+            nonlocal count
+            frame = await pack(codec)
+            count += len(frame.payloads) > 1
+            if len(frame.payloads) > 1 and count % 4 == 0:
+                frame.payloads[1] = Lost(frame.payloads[1])
+            return frame
+
+        class Lost(bytes):
+            """A payload that is not sent."""
+
+        async def never(sequence):
+            print("missed", sequence, flush=True)
+
+        sender._next_encoded_frame = next_frame
+        sender._retransmit = never
+        whole = aiortc.rtcrtpsender.RtpPacket.serialize
+        send = sender.transport._send_rtp
+
+        def serialize(packet, *args):
+            return Lost() if isinstance(packet.payload, Lost) else whole(packet, *args)
+
+        async def send_rtp(data):
+            if not isinstance(data, Lost):
+                await send(data)
+
+        aiortc.rtcrtpsender.RtpPacket.serialize = serialize
+        sender.transport._send_rtp = send_rtp
+
+
+    async def publish(url, token, path, codec_name="h264", way=""):
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         loop, begun, done = asyncio.get_running_loop(), [], asyncio.Event()
 
@@ -96,12 +132,15 @@ CLIENT = '''
             for payload, pts, base in units:
                 packets.append(av.Packet(payload))
                 packets[-1].pts, packets[-1].time_base = pts, base
-            connection.addTrack(Sent(kind, packets, start, done))
+            sender = connection.addTrack(Sent(kind, packets, start, done))
+            sender._send_keyframe = lambda: print("asked", flush=True)
             if kind == "video":
                 wanted = aiortc.RTCRtpSender.getCapabilities("video").codecs
                 wanted = [codec for codec in wanted if codec.mimeType.lower() == f"video/{codec_name}"]
                 connection.getTransceivers()[-1].setCodecPreferences(wanted)
         session = await negotiate(connection, url, token)
+        if way == "lossy":
+            lose(connection.getTransceivers()[0].sender)
         print("publishing", flush=True)
         await done.wait()
         print("done", flush=True)
@@ -132,16 +171,21 @@ CLIENT = '''
             connection.addTransceiver(kind, "recvonly")
         session = await negotiate(connection, url, token)
         print("playing", flush=True)
-        waiting = loop_line()
-        await asyncio.wait([waiting, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
+        waiting = loop_line(connection)
+        ends = [asyncio.create_task(waiting), asyncio.create_task(over.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         async with aiohttp.ClientSession() as http:
             async with http.delete(session) as response:
                 print("deleted", response.status, flush=True)
         await connection.close()
 
 
-    def loop_line():
-        return asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    async def loop_line(connection):
+        loop = asyncio.get_running_loop()
+        while (await loop.run_in_executor(None, sys.stdin.readline)).strip() == "lost":
+            receiver = connection.getTransceivers()[0].receiver
+            [source] = receiver.getSynchronizationSources()
+            await receiver._send_rtcp_pli(source.source)
 
 
     asyncio.run({"publish": publish, "play": play}[sys.argv[1]](*sys.argv[2:]))
@@ -183,3 +227,9 @@ class WebrtcGateway:
     def url(self, way: str, key: str = KEY) -> str:
         """Where to publish (``whip``) or play (``whep``)."""
         return f"{self.base}/{key}/{way}"
+
+
+def await_pictures(key: str = KEY) -> None:
+    """Wait until there is something to be played."""
+    with arclyd.Subscriber(key, wait=60) as reader:
+        reader.recv(timeout=60)

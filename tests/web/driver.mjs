@@ -4,11 +4,11 @@
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const [executablePath] = process.argv.slice(2);
+const [executablePath, ...extra] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath,
   // Root has no sandbox; shared memory is left to the streams.
-  args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"],
+  args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--autoplay-policy=no-user-gesture-required", ...extra],
 });
 
 const said = [];

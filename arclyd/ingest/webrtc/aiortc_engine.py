@@ -171,6 +171,10 @@ def _kinds(offer: str, *, sending: bool) -> list[str]:
         raise WireError("SDP", "no media, or no credentials of ICE for them")
     if any(one.dtls is None or not one.dtls.fingerprints for one in media):
         raise WireError("SDP", "no fingerprint of a certificate")
+    mids = [one.rtp.muxId for one in media]
+    bundled = [mid for group in description.group if group.semantic == "BUNDLE" for mid in group.items]
+    if len(set(mids)) < len(mids) or not all(mids) or not set(bundled) <= set(mids):
+        raise WireError("SDP", "media without names of their own, or a bundle of others")
     kinds = [one.kind for one in media]
     if len(set(kinds)) < len(kinds) or not set(kinds) <= {"audio", "video"}:
         raise WireError("SDP", f"media are one of video and one of audio at most, not {', '.join(kinds)[:100]}")
@@ -380,7 +384,12 @@ class AiortcPeer:
     async def close(self) -> None:
         """As `Peer.close`."""
         self._closed = True
-        await self._connection.close()
+        agent = self._ice()
+        try:
+            await self._connection.close()
+        except Exception:  # what it stumbles over it leaves open
+            log.exception("a connection that could not be closed in order")
+            await agent.close()
 
     def _changed(self) -> None:
         state = self._connection.connectionState

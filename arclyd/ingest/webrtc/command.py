@@ -98,7 +98,7 @@ def webrtc(
 ) -> None:
     """Take what browsers publish to http://HOST/APP/NAME/whip as the stream APP/NAME, and play it from …/whep.
 
-    WHIP (RFC 9725) and WHEP. Frames pass through as they were encoded: H.264, VP8, VP9, AV1, Opus, G.711 and G.722.
+    WHIP (RFC 9725) and WHEP. Frames pass through as they were encoded: H.264, VP8, VP9, Opus, G.711, G.722, and AV1 in.
     Who may publish and play is the daemon's configuration; a token comes as Authorization: Bearer. Browsers let pages
     use a camera on localhost and over HTTPS only. No STUN or TURN server is asked for anything unless one is named.
     """

@@ -27,14 +27,13 @@ CARRIED: Final = frozenset(
         CodecId.H264,
         CodecId.VP8,
         CodecId.VP9,
-        CodecId.AV1,
         CodecId.OPUS,
         CodecId.G722,
         CodecId.G711A,
         CodecId.G711U,
     )
 )
-"""What browsers take by WebRTC. H.265 is none: most of them have no decoder for it there."""
+"""What browsers take by WebRTC, and were seen to. H.265 is none: most of them have no decoder for it there."""
 
 B_FRAMES: Final = "it has B-frames, which browsers do not take by WebRTC: have the encoder leave them out, or use HLS"
 

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from arclyd import AsyncSubscriber
-from arclyd.errors import ArclydError, EndOfStream
+from arclyd.errors import ArclydError, EndOfStream, StreamNotFound
 from arclyd.ingest.webrtc.outflow import Choice, Outflow, check_order
 from arclyd.media.codecs import TrackKind
 
@@ -66,6 +66,8 @@ class Player:
         """
         async with AsyncSubscriber(self.key, name=self._name, socket=self._gateway.control.socket) as subscriber:
             frames = await subscriber.recv_many(LOOK_FRAMES, LOOK_SECONDS)
+            if not frames:
+                raise StreamNotFound(self.key)  # its publisher has not begun: the viewer is to ask again
             self._tracks = subscriber.tracks
             self._choice = Choice.of(self._tracks)
             check_order(frames, self._choice.places, self._tracks)

@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from arclyd import http_guard
 from arclyd.control.keys import parse_key
 from arclyd.errors import (
     AlreadyPublishing,
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Sequence
 
+    from aiohttp.typedefs import Handler, Middleware
+
     from arclyd.ingest.gateway import Gateway
+    from arclyd.ingest.limits import Limits
     from arclyd.ingest.webrtc.engine import Engine, IceServer, Peer
 
 log: Final = logging.getLogger(__name__)
@@ -230,41 +233,65 @@ def _refusal(status: int, reason: str) -> web.Response:
     return web.Response(status=status, text=f"{reason}\n", headers=headers)
 
 
-class _Expected(logging.Filter):
-    """Keeps requests that are no HTTP out of the log: they are answered with 400, and anybody can send them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """False: not to be logged."""
-        error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError)
-
-
 async def _common_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "arclyd"
     response.headers.update(CORS)
 
 
+def _guarded(guard: http_guard.Guard) -> Middleware:
+    """Tell the guard which connections wait for an answer."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        guard.begin(request.protocol)
+        try:
+            return await handler(request)
+        finally:
+            guard.done(request.protocol)
+
+    return guarded
+
+
 @asynccontextmanager
 async def listening(gateway: Gateway, place: Place) -> AsyncIterator[tuple[str, int]]:
     """Listen while entered; gives the address in use."""
-    app = web.Application(client_max_size=MOST_OFFER)
-    app.on_response_prepare.append(_common_headers)
-    logging.getLogger("aiohttp.server").addFilter(_Expected())
     for name in ("aioice", "aiortc"):  # they tell of every address that is tried
         logging.getLogger(name).setLevel(logging.WARNING)
     media_host, media_port = place.media
     sockets = SharedSockets(media_host, place.port if media_port is None else media_port, place.public)
     desk = Desk(gateway, AiortcEngine(sockets, place.servers), place)
+    await sockets.open()
+    try:
+        async with _serving(desk, gateway.limits, place) as address:
+            yield address
+            await desk.close()
+    finally:
+        sockets.close()
+
+
+@asynccontextmanager
+async def _serving(desk: Desk, limits: Limits, place: Place) -> AsyncIterator[tuple[str, int]]:
+    app = web.Application(client_max_size=MOST_OFFER)
     app.router.add_routes(desk.routes())
+    app.on_response_prepare.append(_common_headers)
+    guard = http_guard.Guard(http_guard.Limits(limits.connections, idle_seconds=limits.start_seconds))
+    app.middlewares.append(_guarded(guard))
+    logging.getLogger("aiohttp.server").addFilter(http_guard.Expected())
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
+    assert runner.server is not None
+    guard.watch(runner.server)
+    watching = asyncio.create_task(guard.run())
     try:
-        await sockets.open()
-        site = web.TCPSite(runner, place.host, place.port, ssl_context=place.tls)
-        await site.start()
-        yield runner.addresses[0][:2]
+        server = await asyncio.get_running_loop().create_server(
+            guard.protocol, place.host, place.port, ssl=place.tls, ssl_handshake_timeout=10.0 if place.tls else None
+        )
+        try:
+            yield server.sockets[0].getsockname()[:2]
+        finally:
+            server.close()
     finally:
-        with contextlib.suppress(TimeoutError):
-            await desk.close()
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
         await runner.cleanup()
-        sockets.close()

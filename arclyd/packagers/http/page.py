@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -22,27 +23,32 @@ if TYPE_CHECKING:
     from arclyd.packagers.roster import Roster
 
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{}; "
     "media-src 'self' blob:; base-uri 'self'; form-action 'none'; frame-ancestors 'self'"
 )
-"""A page may load what is here and nothing else. ``blob:`` is how a player in JavaScript feeds a video element."""
+"""A page may load what is here, speak to the WebRTC gateway that was named, and nothing else. ``blob:`` is how a player
+in JavaScript feeds a video element."""
 
 HTML: Final = {
-    "Content-Security-Policy": POLICY,
     "Referrer-Policy": "no-referrer",  # the address may hold a token
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 LIST: Final = "list.html"
 STREAM: Final = "stream.html"
+PUBLISH: Final = "publish.html"
 
 ASSETS: Final = {
     "style.css": "text/css; charset=utf-8",
+    "capture.js": "text/javascript; charset=utf-8",
+    "direct.js": "text/javascript; charset=utf-8",
     "feed.js": "text/javascript; charset=utf-8",
     "figures.js": "text/javascript; charset=utf-8",
     "list.js": "text/javascript; charset=utf-8",
     "player.js": "text/javascript; charset=utf-8",
     "plot.js": "text/javascript; charset=utf-8",
+    "publish.js": "text/javascript; charset=utf-8",
+    "signal.js": "text/javascript; charset=utf-8",
     "stream.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "hls.min.mjs": "text/javascript; charset=utf-8",
@@ -79,15 +85,19 @@ class _Asset:
 class Page:
     """Answers requests for pages, their files and the figures of ``gauge``.
 
-    ``roster``: knows which streams there are. ``secret``: figures need a token made with it.
+    ``roster``: knows which streams there are. ``secret``: figures need a token made with it. ``webrtc``: the gateway by
+    which browsers publish and play at once: its URL, ``:PORT`` where it is on this host, or None.
     """
 
-    def __init__(self, roster: Roster, gauge: Gauge, secret: bytes | None) -> None:
+    def __init__(self, roster: Roster, gauge: Gauge, secret: bytes | None, webrtc: str | None = None) -> None:
         self._roster = roster
         self._gauge = gauge
         self._secret = secret
-        self._list = _Asset(LIST, answers.HTML, HTML)
-        self._stream = _Asset(STREAM, answers.HTML, HTML)
+        html = {**HTML, "Content-Security-Policy": POLICY.format(_sources(webrtc))}
+        self._list = _Asset(LIST, answers.HTML, html)
+        self._stream = _Asset(STREAM, answers.HTML, html)
+        self._publish = _Asset(PUBLISH, answers.HTML, html)
+        self._gateways = answers.Text(json.dumps({"webrtc": webrtc}), answers.JSON)
         self._assets = {name: _Asset(name, kind, {}) for name, kind in ASSETS.items()}
         self._texts: tuple[object, dict[tuple[str, ...], answers.Text]] = (None, {})
 
@@ -95,13 +105,21 @@ class Page:
         """Where it answers."""
         return [
             web.get("/", self._show_list),
+            web.get("/publish", self._show_publish),
             web.get("/streams.json", self._show_figures),
+            web.get("/gateways.json", self._show_gateways),
             *(web.get(f"/{name}", partial(self._show_asset, name)) for name in self._assets),
             web.get("/{app}/{name}", self._show_stream),
         ]
 
     async def _show_list(self, request: web.Request) -> web.StreamResponse:
         return self._list.answer(request)
+
+    async def _show_publish(self, request: web.Request) -> web.StreamResponse:
+        return self._publish.answer(request)
+
+    async def _show_gateways(self, request: web.Request) -> web.StreamResponse:
+        return self._gateways.answer(request)
 
     async def _show_asset(self, name: str, request: web.Request) -> web.StreamResponse:
         return self._assets[name].answer(request)
@@ -133,6 +151,16 @@ class Page:
         if keys not in texts:
             texts[keys] = answers.Text(json.dumps({"streams": [asdict(figures) for figures in shown]}), answers.JSON)
         return texts[keys].answer(request, "no-store")
+
+
+def _sources(webrtc: str | None) -> str:
+    """What a page may speak to besides this server, as its policy says it."""
+    if not webrtc:
+        return ""
+    if webrtc.startswith(":"):
+        return f" http://*{webrtc} https://*{webrtc}"
+    parts = urlsplit(webrtc)
+    return f" {parts.scheme}://{parts.netloc}"
 
 
 def _token(request: web.Request) -> str:

@@ -3,7 +3,8 @@
 const SECOND = 1000;
 const PATIENCE = 5 * SECOND;
 
-const token = new URLSearchParams(location.search).get("token");
+/** What this page was opened with; null: nothing. */
+export const token = new URLSearchParams(location.search).get("token");
 
 /** The address of a file of this server, with the token that this page was opened with. */
 export function address(path, query = {}) {

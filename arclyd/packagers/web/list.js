@@ -3,6 +3,7 @@
 import { address, follow } from "./feed.js";
 import { fill, lay, stateOf, write } from "./figures.js";
 import { plot } from "./plot.js";
+import { gateway } from "./signal.js";
 
 const PICTURE_SECONDS = 5;
 
@@ -90,3 +91,9 @@ function fail(sentence) {
 
 lay(template.content);
 follow(null, show, fail, () => pause.checked);
+
+gateway().then((url) => {
+  const link = document.getElementById("publish");
+  link.href = address("publish");
+  link.hidden = !url;
+});

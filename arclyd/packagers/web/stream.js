@@ -1,14 +1,21 @@
 // One stream's page: the player, its figures, and the addresses for other players.
 
-import { address, follow } from "./feed.js";
+import { DirectPlayer } from "./direct.js";
+import { address, follow, token } from "./feed.js";
 import { fill, lay, seconds, stateOf, write } from "./figures.js";
 import { Player } from "./player.js";
 import { plot } from "./plot.js";
+import { gateway } from "./signal.js";
 
 const key = location.pathname.split("/").slice(-2).map(decodeURIComponent).join("/");
 const message = document.getElementById("message");
 const low = document.getElementById("low");
-const player = new Player(document.getElementById("video"), key, say);
+const direct = document.getElementById("direct");
+const note = document.getElementById("note");
+const video = document.getElementById("video");
+const buffered = new Player(video, key, say);
+let player = buffered; // or, by WebRTC, the one that has nothing in store
+let unbuffered = null;
 let state = "";
 let playing = false;
 
@@ -62,7 +69,30 @@ function measure() {
   write(document.getElementById("stalls"), String(player.stalls));
 }
 
-low.addEventListener("change", () => player.start(low.checked));
+/** Goes on by the way that is chosen. */
+function choose() {
+  player.stop();
+  player = direct.checked && unbuffered !== null ? unbuffered : buffered;
+  low.disabled = player === unbuffered;
+  write(note, "");
+  player.start(low.checked);
+}
+
+/** By WebRTC it can't be played: goes on by HLS, and says why. */
+function giveUp(why) {
+  direct.checked = false;
+  choose();
+  write(note, why);
+}
+
+low.addEventListener("change", choose);
+direct.addEventListener("change", choose);
+gateway().then((url) => {
+  if (url) {
+    unbuffered = new DirectPlayer(video, `${url}/${key}/whep`, token, say, giveUp);
+    document.getElementById("direct-choice").hidden = false;
+  }
+});
 document.getElementById("live").addEventListener("click", () => player.toLive());
 setInterval(measure, 500);
 follow(key, show, fail);

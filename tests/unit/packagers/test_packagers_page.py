@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from arclyd.packagers.channel import Channel, Settings
 from arclyd.packagers.http.figures import KEPT, Gauge
-from arclyd.packagers.http.page import ASSETS, LIST, STREAM
+from arclyd.packagers.http.page import ASSETS, LIST, PUBLISH, STREAM
 from arclyd.packagers.http.viewers import Viewers
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ def test_every_file_of_the_page_is_shipped_and_served() -> None:
     shipped = {path for glob in globs for path in (ROOT / "arclyd").glob(glob) if path.is_file()}
     files = {path for path in WEB.rglob("*") if path.is_file()}
     assert files <= shipped
-    served = {LIST, STREAM, *ASSETS}
+    served = {LIST, PUBLISH, STREAM, *ASSETS}
     assert {path.name for path in files if path.parent == WEB} <= served
-    for page in (LIST, STREAM):
+    for page in (LIST, PUBLISH, STREAM):
         wanted = re.findall(r'(?:src|href)="([^"./][^"]*)"', (WEB / page).read_text())
         assert wanted
         assert set(wanted) <= served
