@@ -194,6 +194,34 @@ def test_a_growing_segment_is_sent_as_it_grows(daemon: Daemon, spawn: Spawner, c
         assert body == packager.get(f"/{KEY}/{name}").body
 
 
+def test_asking_about_a_growing_segment_waits_for_nothing(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        text = packager.await_file(TRACK).text
+        name = re.sub(r"-\d+\.m4s", f"-{newest(text) + 1}.m4s", re.findall(r"^[^#\s]\S*\.m4s", text, re.MULTILINE)[0])
+        connection = http.client.HTTPConnection(packager.bind, timeout=10)
+        for path in (f"/{KEY}/{name}", TRACK):  # the second is answered, on the same connection
+            connection.request("HEAD", path)
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (200, b"")
+        connection.close()
+
+
+def test_pictures_that_mpeg_ts_can_not_take_are_not_an_error_of_the_server(
+    daemon: Daemon, spawn: Spawner, clip: Clip
+) -> None:
+    with publishing(KEY, clip[0][:1]) as publisher:
+        for number in range(150):
+            publisher.publish(0, bytes([255]) * 50, pts=number * 3600, keyframe=number % 25 == 0)
+        packager = Packager(spawn, KEY)
+        uris = re.findall(r"^[^#\s]\S*\.ts", packager.await_file(f"/{KEY}/ts.m3u8").text, re.MULTILINE)
+        answer = packager.get(f"/{KEY}/{uris[0]}")
+        assert (answer.status, "mpegts" in answer.text) == (406, True)
+        assert "Traceback" not in packager.script.errors
+
+
 # ------------------------------------------------------------------- the web
 
 

@@ -261,7 +261,10 @@ class Plane:
             raise web.HTTPNotFound
         if not transportable(segment.period):
             raise web.HTTPNotFound
-        made = self._transports.get((life, number)) or transport_segment(segment)
+        try:
+            made = self._transports.get((life, number)) or transport_segment(segment)
+        except MediaError as error:
+            raise web.HTTPNotAcceptable(text=str(error)) from error
         self._transports[life, number] = made
         if len(self._transports) > MOST_TRANSPORTS:
             del self._transports[next(iter(self._transports))]
@@ -304,6 +307,8 @@ async def _growing(
 ) -> web.StreamResponse:
     """A segment that is being made, chunk by chunk as they come: what low-latency DASH fetches."""
     response = web.StreamResponse(headers={"Content-Type": content_type, "Cache-Control": answers.UNCHANGING})
+    if request.method == "HEAD":
+        return response
     await response.prepare(request)
     sent = 0
     while True:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from arclyd.control import tokens
 from arclyd.http_guard import Limits
 from arclyd.packagers import bookmark, names
-from arclyd.packagers.http.answers import SLICE, byte_range, media
+from arclyd.packagers.http.answers import SLICE, between, byte_range, media
 from arclyd.packagers.http.server import Front, serving
 from arclyd.packagers.http.viewers import ABSENT_SECONDS, Viewers
 from arclyd.packagers.segmenter import Cutting, Resume
@@ -38,6 +38,13 @@ def test_a_range_is_inside_or_nothing(text: str, size: int) -> None:
 @given(st.integers(0, 99), st.integers(0, 200))
 def test_a_range_is_cut_to_what_is_there(first: int, length: int) -> None:
     assert byte_range(f"bytes={first}-{first + length}", 100) == (first, min(first + length, 99))
+
+
+def test_a_range_is_the_same_bytes_wherever_the_pieces_end() -> None:
+    pieces = [b"", bytes(range(10)), memoryview(bytes(range(10, 11))), bytes(range(11, 30))]
+    for first in range(30):
+        for end in range(first + 1, 31):
+            assert b"".join(between(pieces, first, end)) == bytes(range(first, end))
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
