@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from arclyd.command_line import clean
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
@@ -50,7 +52,17 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 
 def log_events(*, quiet: bool) -> None:
     """Tell on standard error of what comes and goes; ``quiet``: of errors only."""
-    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, format="arclyd: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Cleaned("arclyd: %(message)s"))
+    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, handlers=[handler])
+
+
+class _Cleaned(logging.Formatter):
+    """Names and reasons come from whoever connects, and go to a terminal, or to a log of one line an event."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is the base's
+        """One line."""
+        return clean(super().formatMessage(record))
 
 
 def host_port(host: str, port: int) -> str:

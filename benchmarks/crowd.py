@@ -78,7 +78,8 @@ def _itself(viewer: Viewer) -> Viewer:
 class Crowd:
     """So many viewers of the stream ``folder`` at ``port``, whose segments are named ``name``.
 
-    They follow it from segment ``start`` on, and fetch ``parts`` or only playlists.
+    They follow it from segment ``start`` on, and fetch ``parts`` or only playlists. ``tokens``: one of each viewer, or
+    none at all.
     """
 
     port: int
@@ -87,13 +88,15 @@ class Crowd:
     start: int
     count: int
     parts: bool
+    tokens: tuple[str, ...] = ()
 
 
-def follow(folder: str, name: str, start: int, *, parts: bool) -> Iterator[tuple[str, Asked]]:
+def follow(folder: str, name: str, start: int, token: str, *, parts: bool) -> Iterator[tuple[str, Asked]]:
     """What a low-latency player asks for, from segment ``start`` on: each next playlist, and then the new part."""
     number, part = start, 0
+    query = f"&token={token}" if token else ""
     while True:
-        yield f"{folder}/track-0.m3u8?_HLS_msn={number}&_HLS_part={part}&_HLS_skip=YES", (number, part, False)
+        yield f"{folder}/track-0.m3u8?_HLS_msn={number}&_HLS_part={part}&_HLS_skip=YES{query}", (number, part, False)
         if parts:
             yield f"{folder}/{name}-0-{number}.{part}.m4s", (number, part, True)
         number, part = (number, part + 1) if part + 1 < PARTS else (number + 1, 0)
@@ -118,7 +121,8 @@ async def _watch(crowd: Crowd, came: Any, ready: Event, stop: Event) -> None:
 
     viewers = []
     for number in range(crowd.count):
-        viewer = Viewer(number, follow(crowd.folder, crowd.name, crowd.start, parts=crowd.parts), note)
+        token = crowd.tokens[number] if crowd.tokens else ""
+        viewer = Viewer(number, follow(crowd.folder, crowd.name, crowd.start, token, parts=crowd.parts), note)
         await loop.create_connection(partial(_itself, viewer), "127.0.0.1", crowd.port)
         viewers.append(viewer)
     ready.set()

@@ -1,4 +1,5 @@
-"""A packager and its viewers: first playlist, blocking reloads of low-latency HLS, slow clients beside, nginx beside.
+"""A packager and its viewers: first playlist, blocking reloads of low-latency HLS, also with tokens and beside clients
+that never read, nginx beside.
 
 A part exists when the frame is published that shows where it ends; it is released to a viewer when that has the whole
 playlist that lists it. The stream's frames are of one size, so that a part's number says which frame that was.
@@ -18,6 +19,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
 import arclyd
+from arclyd.control.tokens import issue
 from benchmarks import crowd
 from benchmarks.harness.script import Settings, main
 from benchmarks.harness.worker import started
@@ -39,6 +41,7 @@ OF_PART: Final = 5
 """Pictures of a part, of which a segment has `crowd.PARTS`."""
 OF_SEGMENT: Final = OF_PART * crowd.PARTS
 AVCC: Final = bytes.fromhex("0142c01fffe100166742c01fda014016e840000003004000000ca3c60ca801000468ce3c80")
+SECRET: Final = b"what tokens are made with"
 RUN_SECONDS: Final = 10.0
 """How long a stream has run before its packager comes."""
 LOOK_SECONDS: Final = 0.002
@@ -110,10 +113,10 @@ def fetch(port: int, path: str) -> str:
     return text
 
 
-def playlist_of(port: int) -> str:
+def playlist_of(port: int, token: str = "") -> str:
     """The stream's playlist, once it has a whole segment."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while "#EXTINF" not in (text := fetch(port, f"/{KEY}/track-0.m3u8")):
+    while "#EXTINF" not in (text := fetch(port, f"/{KEY}/track-0.m3u8" + (f"?token={token}" if token else ""))):
         if time.monotonic() > deadline:
             raise RuntimeError("no playlist")
         time.sleep(LOOK_SECONDS)
@@ -156,14 +159,22 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def reloads(
-    stage: Stage, port: int, pid: int, times: Any, *, viewers: int, seconds: float, parts: bool
+    stage: Stage,
+    port: int,
+    pid: int,
+    times: Any,
+    *,
+    viewers: int,
+    seconds: float,
+    parts: bool,
+    tokens: tuple[str, ...] = (),
 ) -> tuple[list[float], float]:
     """Delays of all releases in milliseconds, sorted, and the processors that the packager took."""
-    text = playlist_of(port)
-    name = re.findall(r"^(\w+)-0-\d+\.m4s$", text, re.MULTILINE)[0]
+    text = playlist_of(port, tokens[0] if tokens else "")
+    name = re.findall(r"^(\w+)-0-\d+\.m4s", text, re.MULTILINE)[0]
     newest = max(int(number) for number in re.findall(r"-0-(\d+)\.", text))
     came = stage.context.Array("d", 1 + 3 * int(viewers * (seconds + 10) * 6), lock=False)
-    watching = crowd.Crowd(port, f"/{KEY}", name, newest + 1, viewers, parts)
+    watching = crowd.Crowd(port, f"/{KEY}", name, newest + 1, viewers, parts, tokens)
     with started(stage, crowd.watch, watching, came):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not came[0] and time.monotonic() < deadline:  # the segment that they wait for
@@ -172,6 +183,15 @@ def reloads(
         time.sleep(seconds)
         spent = (run_seconds(pid) - before) / (time.monotonic() - began)
     return released_ms(came, times, first=1), spent
+
+
+def with_tokens(stage: Stage, times: Any, *, viewers: int, seconds: float) -> tuple[list[float], float]:
+    """What `reloads` gives where each viewer has a token of its own."""
+    secret = stage.folder / "secret"
+    secret.write_bytes(SECRET)
+    tokens = tuple(issue(SECRET, KEY, int(time.time()) + 3600 + number) for number in range(viewers))
+    with packaging(stage, "--token-secret", str(secret)) as (port, pid), started(stage, publish, stage.socket, times):
+        return reloads(stage, port, pid, times, viewers=viewers, seconds=seconds, parts=False, tokens=tokens)
 
 
 def measure(stage: Stage, settings: Settings) -> list[Measured]:
@@ -190,30 +210,33 @@ def measure(stage: Stage, settings: Settings) -> list[Measured]:
     def add(what: str, unit: str, labels: Labels, *values: float) -> None:
         figures.append(Measured(what, unit, labels, Figure.of(values)))
 
+    def added(transport: str, delays: list[float], spent: float, **more: int) -> None:
+        labels: Labels = {"transport": transport, "viewers": viewers, **more}
+        add("playlist released after its part exists, p50", "ms", labels, quantile(delays, 0.5))
+        add("playlist released after its part exists, p99", "ms", labels, quantile(delays, 0.99))
+        add("playlists a second", "1/s", labels, len(delays) / seconds)
+        add("packager", "processors", labels, spent)
+
     times = stage.context.Array("d", FPS * 3600, lock=False)
     with started(stage, publish, stage.socket, times):
         time.sleep(settings.by_scale(2.5, RUN_SECONDS, RUN_SECONDS))
         taken = [first_playlist_ms(stage) for _ in range(settings.by_scale(1, 5, 20))]
         add("first playlist after attaching", "ms", {"transport": "packager"}, *taken)
     times = stage.context.Array("d", FPS * 3600, lock=False)
+    delays, spent = with_tokens(stage, times, viewers=viewers, seconds=seconds)
+    added("reloads, a token each", delays, spent)
+    times = stage.context.Array("d", FPS * 3600, lock=False)
     root = stage.folder / "www"
     with packaging(stage, "--directory", str(root)) as (port, pid), started(stage, publish, stage.socket, times):
         for parts in (False, True):
-            labels: Labels = {"transport": "reloads and parts" if parts else "reloads", "viewers": viewers}
             delays, spent = reloads(stage, port, pid, times, viewers=viewers, seconds=seconds, parts=parts)
-            add("playlist released after its part exists, p50", "ms", labels, quantile(delays, 0.5))
-            add("playlist released after its part exists, p99", "ms", labels, quantile(delays, 0.99))
-            add("playlists a second", "1/s", labels, len(delays) / seconds)
-            add("packager", "processors", labels, spent)
+            added("reloads and parts" if parts else "reloads", delays, spent)
         segment = re.findall(r"^\w+-0-\d+\.m4s$", playlist_of(port), re.MULTILINE)[-1]
         paths = [f"/{KEY}/{segment}", f"/{KEY}/live.ts"]
         with started(stage, crowd.ignore, port, paths, slow):
-            labels = {"transport": "reloads", "viewers": viewers, "clients that never read": slow}
             delays, spent = reloads(stage, port, pid, times, viewers=viewers, seconds=seconds, parts=False)
-            add("playlist released after its part exists, p50", "ms", labels, quantile(delays, 0.5))
-            add("playlist released after its part exists, p99", "ms", labels, quantile(delays, 0.99))
-            add("packager", "processors", labels, spent)
-            add("memory of the packager (PSS)", "MiB", labels, pss_mib(pid))
+            added("reloads", delays, spent, **{"clients that never read": slow})
+            add("memory of the packager (PSS)", "MiB", {"transport": "packager"}, pss_mib(pid))
         with nginx(stage, root) as other:
             if other is None:
                 settings.say("left out, not installed: nginx")

@@ -138,7 +138,8 @@ def request_keyframe(key: str) -> Question[None]:
 def admit(key: str, action: str, *, address: str, protocol: str, shown: Mapping[str, str]) -> Question[None]:
     """Ask for a gateway's client whether it may "publish" or "play" a stream, by what it has shown.
 
-    ``address``: its host:port. ``shown``: what its protocol carried, of ``user`` and ``pass``, ``secret``, ``token``.
+    ``address``: its host:port. ``shown``: what its protocol carried, of ``user`` and ``pass``, ``secret``, ``token``,
+    or ``digest``, an answer to a challenge of the gateway's (RFC 7616, the parameters), and the ``method`` it is for.
     Raises `Unauthorized` (the audit log says why), `AlreadyPublishing`, `StreamNotFound`.
     """
     return _done(Admit(_valid(key), action, address, protocol, dict(shown)))

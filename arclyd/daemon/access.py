@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from arclyd.control import tokens
+from arclyd.protocols import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,11 @@ class Access:
             return "" if tokens.is_valid(self.token_secret, key, shown["token"], now) else "wrong or expired token"
         if "secret" in shown and self.secret:
             return "" if _same(shown["secret"], self.secret) else "wrong secret"
+        if "digest" in shown and self.users:
+            said = digest.parameters(shown["digest"])
+            known = self.users.get(said.get("username", ""))
+            right = digest.is_right(said, known if known is not None else self.summary, shown.get("method", ""))
+            return "" if right and known is not None else "wrong user or password"
         if "user" in shown and self.users:
             known = self.users.get(shown["user"])
             right = _same(shown.get("pass", ""), known if known is not None else self.summary)

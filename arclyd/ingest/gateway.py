@@ -196,7 +196,11 @@ class Gateway:
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
             for connection in list(self.connections):
-                connection.tick(now)
+                try:
+                    connection.tick(now)
+                except Exception:  # a fault in one is no reason to look after none any more
+                    log.exception("a connection is ended")
+                    connection.close("a fault of the gateway", abort=True)
 
     async def aclose(self) -> None:
         """Wait for what was begun."""

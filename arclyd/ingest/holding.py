@@ -53,9 +53,12 @@ class Holding(Generic[Frame]):
         self._frames: list[Frame] = []
         self.size = 0
         """Bytes that are held."""
+        self.startable = False
+        """Decoding can start with one of them."""
+        self._over = False
 
-    def __bool__(self) -> bool:
-        return bool(self._frames)
+    def __len__(self) -> int:
+        return len(self._frames)
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._frames)
@@ -64,17 +67,14 @@ class Holding(Generic[Frame]):
         """One more."""
         self._frames.append(frame)
         self.size += frame.size
-
-    @property
-    def startable(self) -> bool:
-        """Decoding can start with one of them."""
-        return any(frame.starts for frame in self._frames)
+        self.startable = self.startable or frame.starts
 
     @property
     def full(self) -> bool:
-        """A bound is reached: what is known has to do."""
+        """A bound is reached, or no more will come: what is known has to do."""
         return (
-            self._span() >= self._bounds.ticks
+            self._over
+            or self._span() >= self._bounds.ticks
             or self.size >= self._bounds.size
             or len(self._frames) >= self._bounds.frames
         )
@@ -84,9 +84,13 @@ class Holding(Generic[Frame]):
         first, last = times or (None, None)
         return 0 if first is None or last is None else last - first
 
+    def finish(self) -> None:
+        """No more will come."""
+        self._over = bool(self._frames)
+
     def clear(self) -> None:
         """Forget them."""
-        self._frames, self.size = [], 0
+        self._frames, self.size, self.startable, self._over = [], 0, False, False
 
     def take(self) -> list[Frame]:
         """All, from now on held no more: sound that goes with the first keyframe, but came before it, behind it."""

@@ -77,9 +77,23 @@ class Bucket:
         """``size`` bytes came; returns for how many seconds no more should be taken."""
         if not self._rate:
             return 0.0
-        self._left = min(self._most, self._left + (now - self._at) * self._rate) - size
-        self._at = now
+        self._fill(now)
+        self._left -= size
         return max(0.0, -self._left / self._rate)
+
+    def admits(self, size: int, now: float) -> bool:
+        """``size`` bytes came that can be left out; False: they are to be, and do not count then."""
+        if not self._rate:
+            return True
+        self._fill(now)
+        if self._left < size:
+            return False
+        self._left -= size
+        return True
+
+    def _fill(self, now: float) -> None:
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
+        self._at = now
 
 
 def watch_peer(transport: asyncio.BaseTransport, seconds: float) -> None:

@@ -147,10 +147,15 @@ class Reception:
         """Tell the daemon what is new, from time to time."""
         self._publication.tell(now)
 
-    def end(self) -> None:
-        """The sender is done."""
+    async def conclude(self) -> None:
+        """The sender is done; a stream too short to have been claimed by then is now, and ended. May be refused."""
+        await self.settled()
         if not self._publication.over:
             self._finish()
+            if self._intake.wants_claim:
+                self._claiming = self._gateway.start(self._claim())
+                await self.settled()
+        if not self._publication.over:
             self._publication.end()
 
     def fall_silent(self) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SCHEMES: Final = {
     "rtmp": "arclyd.ingest.rtmp.remote",
     "rtmps": "arclyd.ingest.rtmp.remote",
+    "rtsp": "arclyd.ingest.rtsp.remote",
+    "rtsps": "arclyd.ingest.rtsp.remote",
     "srt": "arclyd.ingest.srt.remote",
     "udp": "arclyd.ingest.mpegts.remote",
 }

@@ -51,6 +51,30 @@ class Received:
     pictures: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """Who waits until ``condition`` holds, and what to do in that moment."""
+
+    condition: Callable[[], bool]
+    at_once: Callable[[], None] | None
+    woken: asyncio.Future[None]
+
+    def ask(self) -> bool:
+        """True: it waits no more."""
+        if self.woken.done():
+            return True
+        try:
+            if not self.condition():
+                return False
+            if self.at_once is not None:
+                self.at_once()
+        except Exception as error:  # whoever waits is told, the others are not to be held up by it
+            self.woken.set_exception(error)
+        else:
+            self.woken.set_result(None)
+        return True
+
+
 class Channel:
     """The packaging of one stream, from where the ring starts to where the stream ends.
 
@@ -72,7 +96,7 @@ class Channel:
         self._numbers = after.last_numbers if after else (-1, -1)
         self._segmenter = Segmenter(settings.cutting)
         self._epoch = -1
-        self._changed: asyncio.Future[None] | None = None
+        self._waiters: dict[_Waiter, None] = {}
         self._caught_up = False
         self.over = False
         """Nothing is read any more: what is not there by now will not come."""
@@ -136,12 +160,20 @@ class Channel:
             finally:
                 self._subscriber = None
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until ``condition`` holds; it is asked after every change of the window."""
-        while not condition():
-            if self._changed is None:
-                self._changed = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._changed)
+    async def until(self, condition: Callable[[], bool], at_once: Callable[[], None] | None = None) -> None:
+        """Wait until ``condition`` holds; it is asked after every change of the window.
+
+        ``at_once``: called in the moment it holds, if that was to be waited for, and before any other task gets its
+        turn; what it raises is raised here.
+        """
+        if condition():
+            return
+        waiter = _Waiter(condition, at_once, asyncio.get_running_loop().create_future())
+        self._waiters[waiter] = None
+        try:
+            await waiter.woken
+        finally:
+            self._waiters.pop(waiter, None)
 
     def bookmark(self) -> str | None:
         """What a later packager needs to go on here; None: nothing yet."""
@@ -209,6 +241,5 @@ class Channel:
             self._wake()
 
     def _wake(self) -> None:
-        waiting, self._changed = self._changed, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        for waiter in [each for each in self._waiters if each.ask()]:
+            self._waiters.pop(waiter, None)

@@ -149,9 +149,13 @@ def newest(playlist: str) -> int:
 class Asking:
     """A request in a thread, while the test goes on."""
 
-    def __init__(self, packager: Packager, path: str) -> None:
+    def __init__(self, packager: Packager, path: str, **headers: str) -> None:
         self._answers: list[Answer] = []
-        self._thread = threading.Thread(target=lambda: self._answers.append(packager.get(path)), daemon=True)
+
+        def ask() -> None:
+            self._answers.append(packager.get(path, **headers))
+
+        self._thread = threading.Thread(target=ask, daemon=True)
         self._thread.start()
 
     def answer(self) -> Answer:

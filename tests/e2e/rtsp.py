@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import TYPE_CHECKING
 
+from arclyd.protocols.rtsp.address import Address
+from arclyd.protocols.rtsp.client import Answer, ClientSession
 from tests.e2e.rtmp import KEY
 from tests.recording import ARCLYD
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
+    from arclyd.protocols.rtsp.messages import Interleaved, Response
     from tests.daemon import Script, Spawner
 
 SERVING = re.compile(r"serving on (rtsps?://\S+)")
@@ -40,7 +44,7 @@ PLAY = """
     from arclyd.media.codecs import av1, codec_from_name
     from arclyd.media.codecs.nal import SYNTAXES, AnnexB
 
-    options = {"rtsp_transport": sys.argv[2], "analyzeduration": "500000"}
+    options = {"rtsp_transport": sys.argv[2], "analyzeduration": "500000", "buffer_size": "2000000"}
     with av.open(sys.argv[1], options=options, timeout=60) as source:
         print("streams", *(stream.codec_context.name for stream in source.streams), flush=True)
         readers, names = {}, {}
@@ -73,3 +77,42 @@ class RtspGateway:
     def _serving(self) -> re.Match[str] | None:
         assert self.script.process.poll() is None, self.script.errors
         return SERVING.search(self.script.errors)
+
+
+class RtspClient:
+    """A client of the session room over a plain socket, a request at a time."""
+
+    def __init__(self, url: str, user: str = "", password: str = "") -> None:
+        credentials = f"{user}:{password}@" if user else ""
+        self.address = Address.parse(url.replace("://", f"://{credentials}", 1))
+        self.session = ClientSession(self.address)
+        self.socket = socket.create_connection((self.address.host, self.address.port), timeout=30)
+        self.packets: list[Interleaved] = []
+        self.sent = b""
+        """The last request as it was sent."""
+
+    def __enter__(self) -> RtspClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def ask(self, method: str, url: str = "", *fields: tuple[str, str], body: bytes = b"") -> Response:
+        self.session.ask(method, url or self.address.url, fields, body)
+        while True:
+            self.flush()
+            for event in self.receive():
+                if isinstance(event, Answer):
+                    return event.response
+                self.packets.append(event)
+
+    def flush(self) -> None:
+        if data := self.session.data_to_send():
+            self.sent = data
+            self.socket.sendall(data)
+
+    def receive(self) -> list[Answer | Interleaved]:
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise ConnectionError("the gateway closed the connection")
+        return list(self.session.receive(data))

@@ -77,7 +77,7 @@ def test_flv_with_new_codecs_on_standard_input(daemon: Daemon, spawn: Spawner, t
 
 
 def test_what_is_neither_is_answered_with_an_error(daemon: Daemon, spawn: Spawner) -> None:
-    gateway = served(spawn, "--start", "1")
+    gateway = served(spawn)
     data = b"FLV\x01\x05\0\0\0\x09\0\0\0\0no tag at all"
     request = urllib.request.Request(f"{gateway.base}/{KEY}", data=data, method="POST")
     with pytest.raises(urllib.error.HTTPError) as caught:

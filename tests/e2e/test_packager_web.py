@@ -12,6 +12,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import m3u8
@@ -23,6 +24,7 @@ from tests.e2e.packager import (
     KEY,
     PACKAGE,
     TRACK,
+    Answer,
     Asking,
     Packager,
     again,
@@ -30,6 +32,7 @@ from tests.e2e.packager import (
     newest,
     publish,
     publishing,
+    whole,
 )
 from tests.packaging import FakeFrame, make_clip, read_clip
 from tests.waiting import wait_until
@@ -96,6 +99,81 @@ def test_a_reload_is_held_until_what_it_asks_for_is_there(daemon: Daemon, spawn:
         assert hinted.answer().body == packager.get(f"/{KEY}/{hint[1]}").body
         assert packager.get(f"{TRACK}?_HLS_msn={newest(packager.get(TRACK).text) + 9}").status == 400
         assert packager.get(f"{TRACK}?_HLS_part=1").status == 400
+
+
+@contextmanager
+def held(packager: Packager, request: str) -> Iterator[http.client.HTTPConnection]:
+    """A connection whose request is held: one that came after it is answered."""
+    connection = http.client.HTTPConnection(packager.bind, timeout=30)
+    try:
+        connection.connect()
+        connection.sock.sendall(request.encode())
+        assert packager.get(f"/{KEY}/clock").status == 200
+        yield connection
+    finally:
+        connection.close()
+
+
+def answered(connection: http.client.HTTPConnection, method: str = "GET") -> Answer:
+    """The next answer of a connection that stays open."""
+    begun = connection.sock.recv(1 << 16, socket.MSG_PEEK)
+    assert method != "HEAD" or begun.endswith(b"\r\n\r\n"), "a body where none was asked for"
+    response = http.client.HTTPResponse(connection.sock, method=method)
+    response.begin()
+    return Answer(response.status, response.headers, response.read())
+
+
+def test_held_requests_are_answered_alike_however_they_are_asked(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:
+    tracks, frames = clip
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        packager = Packager(spawn, KEY)
+        number = newest(packager.await_file(TRACK).text) + 1
+        path = f"{TRACK}?_HLS_msn={number + 1}&_HLS_part=0"
+        ways = [("GET", "1.1", ""), ("GET", "1.1", "Accept-Encoding: gzip\r\n"), ("HEAD", "1.1", ""),
+                ("GET", "1.0", ""), ("GET", "1.1", "Connection: close\r\n")]  # fmt: skip
+        with ExitStack() as stack:
+            connections = [
+                stack.enter_context(held(packager, f"{method} {path} HTTP/{version}\r\nHost: x\r\n{more}\r\n"))
+                for method, version, more in ways
+            ]
+            publish(publisher, again(clip, 6)[: len(frames) // 10])  # no segment ends after the one waited for
+            answers = [answered(each, way[0]) for each, way in zip(connections, ways, strict=True)]
+            same = packager.get(path)
+            assert newest(same.text) >= number
+            for way, answer in zip(ways, answers, strict=True):
+                assert answer.status == 200
+                body = gzip.decompress(answer.body) if "gzip" in way[2] else answer.body
+                assert whole(body.decode()) == ([] if way[0] == "HEAD" else whole(same.text))
+                told = {name.lower() for name in answer.headers} - {"connection", "content-encoding"}
+                assert told == {name.lower() for name in same.headers}
+                assert answer.headers["Cache-Control"] == same.headers["Cache-Control"]
+            assert all(each.sock.recv(1) == b"" for each in connections[3:])
+            for connection in connections[:3]:  # the others stay, and the next answer is in its place
+                connection.request("GET", path)
+                assert connection.getresponse().read() == same.body
+
+
+def test_a_held_viewer_gets_its_own_token_back(daemon: Daemon, spawn: Spawner, clip: Clip, tmp_path: Path) -> None:
+    tracks, frames = clip
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"of sixteen bytes or more\n")
+    packager = Packager(spawn, KEY, "--token-secret", str(secret))
+    mine, others = (tokens.issue(b"of sixteen bytes or more", KEY, int(time.time()) + more) for more in (1000, 2000))
+    with publishing(KEY, tracks) as publisher:
+        publish(publisher, frames)
+        number = newest(packager.await_file(f"{TRACK}?token={mine}").text) + 1
+        waiting = [
+            Asking(packager, f"{TRACK}?_HLS_msn={number}&token={token}", Accept_Encoding="gzip")
+            for token in (mine, others)
+        ]
+        publish(publisher, again(clip, 6))
+        for asking, own, other in zip(waiting, (mine, others), (others, mine), strict=True):
+            text = gzip.decompress(asking.answer().body).decode()
+            uris = re.findall(r'URI="([^"]+)"', text) + re.findall(r"^[^#\s]\S+", text, re.MULTILINE)
+            assert uris
+            assert all(uri.endswith(f"?token={own}") for uri in uris)
+            assert other not in text
 
 
 def test_a_growing_segment_is_sent_as_it_grows(daemon: Daemon, spawn: Spawner, clip: Clip) -> None:

@@ -151,3 +151,27 @@ def test_others_play_the_dash_stream(
     browser.open(f"{players}/{player}.html?manifest={packager.url}/{KEY}/manifest.mpd")
     watched(browser, tmp_path, f"DASH in {player}", flawless=False)
     assert browser.evaluate("window.errors") == []
+
+
+@pytest.mark.parametrize("player", ["dashjs", "shaka"])
+@pytest.mark.timeout(240)
+def test_others_go_on_where_a_rendition_joins_the_dash_stream(
+    browser: Browser,
+    daemon: Daemon,
+    publisher: None,
+    spawn: Spawner,
+    players: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    player: str,
+) -> None:
+    """It begins later, with times of its own, and its pictures are reordered."""
+    packager = Packager(spawn, KEY, kind="dash")
+    packager.await_file(f"/{KEY}/manifest.mpd")
+    browser.open(f"{players}/{player}.html?manifest={packager.url}/{KEY}/manifest.mpd")
+    wait_until(lambda: look(browser).played and look(browser).pictures > FPS, what="it to play")
+    spawn(ARCLYD, "publish", make_clip(tmp_path_factory.mktemp("joins"), "h264_bframes_aac.mp4", 60), f"{KEY}~other")
+    wait_until(lambda: packager.get(f"/{KEY}/manifest.mpd").text.count("<Period") == 2, what="another period")
+    before = look(browser)
+    wait_until(lambda: browser.evaluate("window.pictures()") == 2, what="it to play where there are both")
+    wait_until(lambda: look(browser).played > before.played + WATCHED, what="it to go on")
+    assert browser.evaluate("window.errors") == []

@@ -31,6 +31,7 @@ SERVICES = {
     "arclyd.service": "serve $ARCLYD_OPTIONS",
     "arclyd-record@.service": "record $ARCLYD_RECORD_OPTIONS %I",
     "arclyd-rtmp.service": "listen rtmp $ARCLYD_RTMP_OPTIONS",
+    "arclyd-rtsp.service": "listen rtsp $ARCLYD_RTSP_OPTIONS",
     "arclyd-webrtc.service": "listen webrtc $ARCLYD_WEBRTC_OPTIONS",
     "arclyd-mpegts@.service": "listen mpegts $ARCLYD_MPEGTS_OPTIONS",
     "arclyd-srt.service": "listen srt $ARCLYD_SRT_OPTIONS",

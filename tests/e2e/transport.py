@@ -11,6 +11,7 @@ from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.daemon import Script, Spawner
+    from tests.e2e.networks import Network
 
 SERVING = re.compile(r"serving on (\w+)://(\S+):(\d+)")
 
@@ -18,7 +19,7 @@ SERVING = re.compile(r"serving on (\w+)://(\S+):(\d+)")
 class TransportGateway:
     """An `arclyd listen mpegts` on a port of its own."""
 
-    def __init__(self, spawn: Spawner, url: str, *args: object, key: str | None = KEY) -> None:
+    def __init__(self, spawn: Spawner | Network, url: str, *args: object, key: str | None = KEY) -> None:
         words = [url, *([key] if key else []), *args]
         self.script: Script = spawn(ARCLYD, "listen", "mpegts", *words, name="listen")
         scheme, host, port = wait_until(self._serving, what="the gateway to serve").groups()

@@ -45,7 +45,8 @@ from arclyd.media.codecs.describe import describe_config
 from arclyd.media.formats.mpegts.demuxer import Demuxer, Limits, Program
 from arclyd.media.formats.mpegts.framers import framer_of
 from arclyd.protocols.rtmp.server import ServerSession
-from tests.fuzz import rtmp, shapes
+from arclyd.protocols.rtsp.messages import MOST_BODY, MOST_HEAD
+from tests.fuzz import rtmp, rtsp, shapes
 from tests.fuzz.source import Source
 
 if TYPE_CHECKING:
@@ -290,6 +291,21 @@ def upload(data: bytes) -> int:
     return count
 
 
+def rtsp_encoder(data: bytes) -> int:
+    """An RTSP connection, and the packets of a stream: only `WireError` ends them, and little is kept."""
+    source = Source(data)
+    cut, count = source.integer(), 1
+    server = rtsp.ServerSession()
+    with contextlib.suppress(WireError):
+        for _ in range(source.integer() % 12):
+            for piece in _pieces(rtsp.request(source), cut):
+                count += rtsp.session(server, piece)
+                assert server.held <= MOST_HEAD + MOST_BODY + len(piece)
+    with contextlib.suppress(WireError):
+        count += rtsp.stream(source)
+    return count
+
+
 TARGETS: Final[dict[str, Callable[[bytes], int]]] = {
     "to_daemon": to_daemon,
     "from_daemon": from_daemon,
@@ -298,6 +314,7 @@ TARGETS: Final[dict[str, Callable[[bytes], int]]] = {
     "media": media,
     "transport_stream": transport_stream,
     "rtmp_encoder": rtmp_encoder,
+    "rtsp_encoder": rtsp_encoder,
     "upload": upload,
 }
 """Every target by its name, which is also its corpus's folder; it returns how much it was fed: messages, files …"""

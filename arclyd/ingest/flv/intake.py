@@ -2,6 +2,9 @@
 
 Tags come first, and what tracks there are is only known from them; so they are held, within bounds, until the stream
 can be claimed (`wants_claim`). The same happens again when a track comes that was not declared.
+
+Frames are copied into the ring whole, not written there as they come (`Publisher.reserve`): a stream has one writer,
+and tags of its other tracks may come between the pieces of one.
 """
 
 from __future__ import annotations
@@ -68,14 +71,15 @@ class Intake:
     def __init__(self) -> None:
         self._stream = Claimed("RTMP")
         self.counts = self._stream.counts
-        self.unsupported: set[str] = set()
-        """Kinds of tracks that arclyd does not carry."""
+        self.left_out: set[TrackKind] = set()
+        """Kinds of tracks of which there is one whose codec arclyd does not carry."""
         self.color: bytes | None = None
         """What the picture's newest metadata packet says (colours, HDR), AMF values."""
         self._said: dict[str, object] = {}
         self._lanes: dict[tuple[TrackKind, int], Lane] = {}
         self._expected: frozenset[TrackKind] = frozenset()
         self._picture = (0, 0)
+        self._unreadable = 0
         self._held: Holding[_Held] = Holding(HELD)
         self._scale = 1
         self._time: int | None = None
@@ -98,6 +102,8 @@ class Intake:
             tags["dropped"] = (
                 f"{self.counts.dropped} ({self.counts.gated} before a keyframe, {self.counts.damaged} damaged)"
             )
+        if self.left_out:
+            tags["left_out"] = ", ".join(kind.label for kind in sorted(self.left_out))
         if self.color is not None and (text := about.color_tag(self.color)):
             tags[about.COLOR_TAG] = text
         return {**fields, "tags": tags}
@@ -131,9 +137,13 @@ class Intake:
         for part in parts:
             self._receive(part, time_ms)
 
+    def finish(self) -> None:
+        """No more will come: what waits for other tracks waits no longer."""
+        self._held.finish()
+
     def _receive(self, part: Part, time_ms: int) -> None:
         if part.codec is None:
-            self.unsupported.add(part.kind.label)
+            self.left_out.add(part.kind)
             return
         if part.what is What.METADATA:
             self.color = bytes(part.payload)
@@ -184,7 +194,7 @@ class Intake:
         try:
             lane.configure(config)
         except MediaError as error:
-            log.warning("a configuration that can't be read: %s", error)
+            self._warn(error)
             if lane.kind is not TrackKind.VIDEO or not config:
                 return
             lane.config = config  # its readers may know better
@@ -194,6 +204,12 @@ class Intake:
             lane.place = -1
             return
         self._stream.publisher.set_config(lane.place, config, width=lane.width, height=lane.height)
+
+    def _warn(self, error: MediaError) -> None:
+        """Of a configuration that can't be read: the 1st, 2nd, 4th, 8th …; encoders say it with every keyframe."""
+        self._unreadable += 1
+        if self._unreadable & (self._unreadable - 1) == 0:
+            log.warning("a configuration that can't be read: %s (%d so far)", error, self._unreadable)
 
     def _unwrap(self, timestamp: int) -> int:
         """The time on a line without end: what looks like a step of more than 24 days is a wrap."""

@@ -153,7 +153,7 @@ def open_sender(address: Address) -> socket.socket:
     """A datagram socket connected to ``address``.
 
     Raises:
-        WireError, OSError: it can't be had.
+        WireError: it can't be had, or the network is not there.
     """
     family, (host, port) = _resolved(address, passive=False)
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -168,7 +168,10 @@ def open_sender(address: Address) -> socket.socket:
                 request = struct.pack("=4s4si", bytes(4), bytes(4), index)
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
         sock.connect((host, port))
-    except BaseException:
+    except OSError as error:
+        sock.close()
+        raise WireError("MPEG-TS", f"{address}: {error.strerror or error}") from error
+    except WireError:
         sock.close()
         raise
     return sock

@@ -40,8 +40,7 @@ class Body:
 
     def finish(self) -> None:
         """No more will come."""
-        if isinstance(self._sink, TsIntake):  # in FLV nothing waits for what follows it
-            self._sink.finish()
+        self._intake.finish()
 
     def news(self) -> dict[str, object]:
         """What there is to say of it now."""

@@ -112,8 +112,7 @@ class ByteStream(asyncio.Protocol):
         self._gateway.tell("disconnected", self._address, self._key, reason)
 
     async def _finish(self) -> None:
-        await self._reception.settled()
-        self._reception.end()
+        await self._reception.conclude()
 
     def tick(self, now: float) -> None:
         """About once a second."""

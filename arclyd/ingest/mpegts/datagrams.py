@@ -32,7 +32,10 @@ QUIET_SECONDS: Final = 0.5
 """A sender that was silent for so long has to make room for another one."""
 
 REFUSED_SECONDS: Final = 5.0
-"""For which a sender that was refused is not heard."""
+"""For which a host that was refused is not heard."""
+
+MOST_REFUSED: Final = 256
+"""Hosts remembered so; where there are more, no other is heard either: where datagrams come from can be made up."""
 
 _LARGEST: Final = 1 << 16
 
@@ -40,12 +43,12 @@ _LARGEST: Final = 1 << 16
 class Sender:
     """Whoever sends datagrams from one address."""
 
-    def __init__(self, gateway: Gateway, key: str, peer: tuple[str, int], program: int | None) -> None:
+    def __init__(self, gateway: Gateway, key: str, peer: tuple[str, int], program: int | None, now: float) -> None:
         host, port = peer[:2]
         self.peer = peer
         self.address = host_port(host, port)
-        self.began_at = self.heard_at = time.monotonic()
-        self.bucket = Bucket(gateway.limits.rate, self.heard_at)
+        self.began_at = self.heard_at = now
+        self.bucket = Bucket(gateway.limits.rate, now)
         self._host = host
         intake = Intake(program, gateway.limits)
         self.reception = Reception(gateway, key, self.address, self, shown={}, intake=intake)
@@ -71,7 +74,7 @@ class Datagrams:
         self._buffer = bytearray(_LARGEST)
         self._view = memoryview(self._buffer)
         self._sender: Sender | None = None
-        self._refused: tuple[str, float] = ("", 0.0)
+        self._refused: dict[str, float] = {}
         self.ignored = 0
         """Datagrams of others than the sender, of one that was refused, or above the rate."""
 
@@ -92,7 +95,7 @@ class Datagrams:
         sender = self._sender
         if sender is None or sender.peer != peer:
             sender = self._enter(data, peer, now)
-        if sender is None or sender.bucket.take(len(data), now) > 0:
+        if sender is None or not sender.bucket.admits(len(data), now):
             self.ignored += 1
             return
         sender.heard_at = now
@@ -106,18 +109,24 @@ class Datagrams:
             return None
         if len(data) < PACKET or data[0] != SYNC:
             return None
-        if self._refused[0] == peer[0] and now < self._refused[1]:
+        if self._is_refused(peer[0], now):
             return None
         if self._sender is not None:
             self._leave("another sender is heard in its place")
-        self._sender = sender = Sender(self._gateway, self._key, peer, self._program)
+        self._sender = sender = Sender(self._gateway, self._key, peer, self._program, now)
         self._gateway.tell("connected", sender.address)
         return sender
 
-    def _refuse(self, sender: Sender, now: float) -> None:
+    def _is_refused(self, host: str, now: float) -> bool:
+        while self._refused and next(iter(self._refused.values())) <= now:  # they were put in by time
+            del self._refused[next(iter(self._refused))]
+        return host in self._refused or len(self._refused) >= MOST_REFUSED
+
+    def _refuse(self, sender: Sender, now: float, reason: str = "") -> None:
         error = sender.reception.refusal
-        self._refused = (sender.peer[0], now + REFUSED_SECONDS)
-        self._leave("not allowed" if isinstance(error, Unauthorized) else str(error))
+        self._refused.pop(sender.peer[0], None)
+        self._refused[sender.peer[0]] = now + REFUSED_SECONDS
+        self._leave(reason or ("not allowed" if isinstance(error, Unauthorized) else str(error)))
 
     def _leave(self, reason: str) -> None:
         sender, self._sender = self._sender, None
@@ -137,8 +146,7 @@ class Datagrams:
         elif now - sender.heard_at > self._gateway.limits.idle_seconds:
             self._leave(f"nothing came for {self._gateway.limits.idle_seconds:g} s")
         elif not sender.reception.begun and now - sender.began_at > self._gateway.limits.start_seconds:
-            self._refused = (sender.peer[0], now + REFUSED_SECONDS)  # for others to be heard
-            self._leave(f"no program came in {self._gateway.limits.start_seconds:g} s")
+            self._refuse(sender, now, f"no program came in {self._gateway.limits.start_seconds:g} s")
         else:
             sender.reception.tell(now)
 

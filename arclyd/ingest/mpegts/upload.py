@@ -77,8 +77,9 @@ class Upload:
             await self._reception.admit()
             await self._read()
             reason = "the sender ended the stream"
-            await self._reception.settled()
-            self._reception.end()
+            await self._reception.conclude()
+            if self._reception.refusal is not None:
+                raise self._reception.refusal
         except ArclydError as error:
             reason = "not allowed" if isinstance(error, Unauthorized) else str(error)
             raise

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import WireError
 from arclyd.ingest.limits import watch_peer
+from arclyd.ingest.outgoing import client_tls, translated
 from arclyd.protocols.rtmp.client import ClientSession, Over, Started
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from arclyd.protocols.rtmp.address import Address
 
@@ -78,9 +78,10 @@ async def dialled(address: Address, *, publishing: bool, verify: bool) -> AsyncI
     Raises:
         WireError: it can't be had, or the server refused.
     """
-    with _translated():
+    tls = client_tls(verify=verify) if address.tls else None
+    with translated("RTMP"):
         async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(address.host, address.port, ssl=_tls(address, verify=verify))
+            reader, writer = await asyncio.open_connection(address.host, address.port, ssl=tls)
         watch_peer(writer.transport, IDLE_SECONDS)
         connection = Dialled(ClientSession(address, publishing=publishing), reader, writer)
         try:
@@ -93,23 +94,3 @@ async def dialled(address: Address, *, publishing: bool, verify: bool) -> AsyncI
                 async with asyncio.timeout(1):
                     await connection.flush()
             writer.close()
-
-
-def _tls(address: Address, *, verify: bool) -> ssl.SSLContext | None:
-    if not address.tls:
-        return None
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise WireError("RTMP", "no answer in time") from None
-    except OSError as error:
-        raise WireError("RTMP", error.strerror or str(error)) from error

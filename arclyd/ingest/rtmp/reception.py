@@ -27,6 +27,7 @@ class Reception:
         self.key = key
         self.stream = stream
         self._intake = Intake()
+        self._warned: set[TrackKind] = set()
         self._publication = Publication(
             gateway, key, address, connection=connection, intake=self._intake, news=self._intake.news
         )
@@ -55,9 +56,9 @@ class Reception:
 
     def tell(self, now: float) -> None:
         """Tell the daemon what is new, from time to time."""
-        for kind in sorted(self._intake.unsupported):
-            log.warning("%s: a %s track of a codec that is not carried here is left out", self.key, kind)
-        self._intake.unsupported.clear()
+        for kind in sorted(self._intake.left_out - self._warned):
+            log.warning("%s: a %s track of a codec that is not carried here is left out", self.key, kind.label)
+            self._warned.add(kind)
         self._publication.tell(now)
 
     def end(self) -> None:

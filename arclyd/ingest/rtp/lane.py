@@ -80,7 +80,8 @@ class Lane:
         self.corrupt = 0
         """Access units with a part missing."""
         self.statistics = Statistics(format.clock_rate)
-        self.reorder = ReorderBuffer()
+        self._wait = WAIT_SECONDS
+        self.reorder = ReorderBuffer(self._wait)
         self.clock = SourceClock(line, format.clock_rate)
         self._depacketizer = depacketizer_of(format)
         self._ssrc: int | None = None
@@ -115,7 +116,8 @@ class Lane:
 
     def keep_order(self) -> None:
         """What carries the packets keeps their order: none is waited for."""
-        self.reorder = ReorderBuffer(wait=0)
+        self._wait = 0.0
+        self.reorder = ReorderBuffer(self._wait)
 
     def receive(self, packet: RtpPacket, now: float) -> Iterator[Timed]:
         """One packet. ``now``: seconds."""
@@ -125,7 +127,7 @@ class Lane:
             if self._ssrc is not None:
                 yield from self.flush(now)
                 self.clock.restart()
-                self.reorder = ReorderBuffer(WAIT_SECONDS)
+                self.reorder = ReorderBuffer(self._wait)
                 self._lost = True
             self._ssrc = packet.ssrc
         self.statistics.packet(packet, now)

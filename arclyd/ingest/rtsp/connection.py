@@ -27,6 +27,7 @@ from arclyd.ingest.rtsp.outflow import Offer
 from arclyd.ingest.rtsp.player import UNSENT, Player
 from arclyd.ingest.rtsp.reception import Reception
 from arclyd.ingest.rtsp.ways import Channels, Ports
+from arclyd.protocols.rtsp import tunnel
 from arclyd.protocols.rtsp.address import asked_for
 from arclyd.protocols.rtsp.authentication import Authentication
 from arclyd.protocols.rtsp.messages import Interleaved
@@ -40,8 +41,10 @@ from arclyd.protocols.rtsp.server import (
     ServerSession,
     Setup,
     Teardown,
+    Tunnel,
 )
 from arclyd.protocols.rtsp.transport import Transport
+from arclyd.protocols.rtsp.tunnel import TunnelDecoder
 from arclyd.serving import host_port
 
 if TYPE_CHECKING:
@@ -82,9 +85,15 @@ def _status(error: ArclydError) -> int:
 class Connection(asyncio.Protocol):
     """Reading pauses while something is decided; what had been read by then waits for it."""
 
-    def __init__(self, gateway: Gateway, ports: range | None) -> None:
+    def __init__(self, gateway: Gateway, ports: range | None, tunnels: dict[str, Connection]) -> None:
         self._gateway = gateway
         self._ports = ports
+        self._tunnels = tunnels
+        self._tunnel = ""
+        """What ties this connection, which gives answers only, to the one that brings the requests."""
+        self._partner: Connection | None = None
+        """The connection that gives the answers to what this one brings."""
+        self._decoder = TunnelDecoder()
         self._session = ServerSession()
         self._authentication = Authentication()
         self._transport: asyncio.Transport
@@ -130,15 +139,38 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self.heard_at = now = time.monotonic()
+        if self._partner is not None:
+            self._bring(self._partner, data)
+        elif not self._tunnel:
+            self._take(data)
+        pause = self._bucket.take(len(data), now)
+        if pause and not self._closing:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(pause, self._go_on)
+
+    def _take(self, data: bytes) -> None:
+        """Bytes of RTSP."""
+        self.heard_at = time.monotonic()
         try:
             self._handle(self._session.receive(data))
         except ArclydError as error:
             self.close(str(error))
         self._flush()
-        pause = self._bucket.take(len(data), now)
-        if pause and not self._closing:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(pause, self._go_on)
+
+    def _bring(self, partner: Connection, data: bytes) -> None:
+        """Bytes of a tunnel."""
+        try:
+            decoded = self._decoder.receive(data)
+        except ArclydError as error:
+            self.close(str(error))
+            return
+        if decoded and not partner.closing:
+            partner._take(decoded)
+
+    @property
+    def closing(self) -> bool:
+        """It is over, or about to be."""
+        return bool(self._closing)
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent."""
@@ -158,6 +190,8 @@ class Connection(asyncio.Protocol):
         self._closing = reason
         self._gateway.connections.discard(self)
         self._gateway.census.leave(self._host)
+        if self._tunnel and self._tunnels.get(self._tunnel) is self:
+            del self._tunnels[self._tunnel]
         self._let_go()
         log.info("%s: %s%s", self.address, f"{self._key}: " if self._key else "", reason)
         self._gateway.tell("disconnected", self.address, self._key, reason)
@@ -177,7 +211,10 @@ class Connection(asyncio.Protocol):
         limits = self._gateway.limits
         if self._closing:
             return
-        if self._player is not None:
+        if self._partner is not None:
+            if self._partner.closing:
+                self.close("its tunnel is over")
+        elif self._player is not None:
             if self._player.stalled(now) > limits.stalled_seconds:
                 self.close(f"nothing was taken for {limits.stalled_seconds:g} s", abort=True)
             elif self._in_datagrams and now - self.heard_at > TIMEOUT_SECONDS:
@@ -234,6 +271,28 @@ class Connection(asyncio.Protocol):
             self._pause()
         elif isinstance(event, Teardown):
             self._teardown()
+        elif isinstance(event, Tunnel):
+            self._enter_tunnel(event.request)
+
+    def _enter_tunnel(self, request: Request) -> None:
+        """RTSP in HTTP: this connection is for the answers, or for the requests."""
+        cookie = tunnel.cookie(request)
+        name = f"{self._host} {cookie}"
+        if cookie and request.method == "GET" and name not in self._tunnels:
+            self._tunnel = name
+            self._tunnels[name] = self
+            self._transport.write(tunnel.GRANTED)
+        elif cookie and request.method == "POST" and name in self._tunnels:
+            self._partner = self._tunnels[name]
+            self._bring(self._partner, request.body + self._session.rest())
+        else:
+            self._transport.write(tunnel.REFUSED)
+            self.close(f"HTTP {request.method} {request.url[:80]}")
+
+    def _datagram(self, medium: int, data: bytes, *, control: bool) -> None:
+        """A packet in a datagram; what is above the rate is not heard."""
+        if not self._bucket.take(len(data), time.monotonic()):
+            self._packet(medium, data, control=control)
 
     def _packet(self, medium: int, data: bytes, *, control: bool) -> None:
         """A packet of the client's, however it came."""
@@ -325,7 +384,7 @@ class Connection(asyncio.Protocol):
         ports = Ports.bind(self._local, self._host, self._ports)
         self._ways[medium] = ports
         ports.tell(wanted.client_port)
-        await ports.open(partial(self._packet, medium))
+        await ports.open(partial(self._datagram, medium))
         return Transport(tcp=False, client_port=wanted.client_port, server_port=ports.numbers, mode=wanted.mode)
 
     def _open_channels(self, medium: int, wanted: Transport) -> Transport:
@@ -393,9 +452,9 @@ class Connection(asyncio.Protocol):
         status = _status(error)
         if status == 401 and self._tries < TRIES:
             self._tries += 1
-            known = "digest" in self._authentication.shown(request, time.monotonic())
-            stale = not known and request.get("Authorization")[:7].lower() == "digest "
-            self._session.refuse(request, 401, self._authentication.challenge(time.monotonic(), stale=stale))
+            now = time.monotonic()
+            stale = self._authentication.is_stale(request, now)
+            self._session.refuse(request, 401, self._authentication.challenge(now, stale=stale))
             return
         self._session.refuse(request, status)
         self.close(f"refused {asked_for(request.url).key[:200]}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from arclyd import Frame
     from arclyd.media.track import Track
     from arclyd.protocols.sdp.description import MediaDescription
+
+log: Final = logging.getLogger(__name__)
 
 REPORT_NS: Final = 5_000_000_000
 """From sender report to sender report (RFC 3550, 6.2)."""
@@ -153,7 +156,7 @@ class Outflow:
         """The packets of one frame: copies, to be checked by ``frame.is_intact()`` then.
 
         Raises:
-            MediaError: it can't be packed.
+            MediaError: a configuration that can't be read.
         """
         source = self._sources.get(frame.track)
         if source is None:
@@ -169,8 +172,11 @@ class Outflow:
             source.reported_ns = at_ns
             wall_ns = self._wall_ns + at_ns - self._begin_at(frame)
             yield Sent(frame.track, control=True, data=source.report(timestamp, wall_ns))
-        for data in source.pack(payload, timestamp, keyframe=frame.keyframe):
-            yield Sent(frame.track, control=False, data=data)
+        try:
+            for data in source.pack(payload, timestamp, keyframe=frame.keyframe):
+                yield Sent(frame.track, control=False, data=data)
+        except MediaError as error:  # one that is damaged; those behind it are not
+            log.debug("a frame is left out: %s", error)
 
     def end(self) -> Iterator[Sent]:
         """The stream is over."""

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 UNSENT: Final = 256 << 10
 """Bytes that may wait for a client in this process; the ring is where the rest waits."""
 
-AT_ONCE: Final = 32 << 10
+AT_ONCE: Final = 16 << 10
+LEAST: Final = 1 << 10
 PAUSE_SECONDS: Final = 0.002
-"""Datagrams are not sent faster than that: sixteen megabytes a second, which a client's buffer outlasts."""
+"""Bytes of datagrams sent at once, and the pause then: of twice as much at once FFmpeg's players, with the buffer they
+ask for, lost some. A small datagram takes as much of that as one of `LEAST` bytes."""
 
 
 class Player:
@@ -114,7 +116,7 @@ class Player:
                 continue
             for sent in packets:
                 self._ways[sent.place].send(sent.data, control=sent.control)
-                unpaused += len(sent.data)
+                unpaused += max(LEAST, len(sent.data))
                 if self._datagrams and unpaused >= AT_ONCE:
                     unpaused = 0
                     await asyncio.sleep(PAUSE_SECONDS)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from arclyd.errors import ArclydError, MediaError
+from arclyd.errors import ArclydError
 from arclyd.ingest.publication import Publication
 from arclyd.ingest.rtp.intake import Intake
-from arclyd.protocols.rtp.formats import Format
+from arclyd.protocols.rtp.formats import formats_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,18 +21,6 @@ log: Final = logging.getLogger(__name__)
 
 MOST_NAME: Final = 1024
 """Characters of a tag, by the daemon's rule."""
-
-
-def _formats(description: SessionDescription) -> tuple[dict[int, Format], list[str]]:
-    """What its media are, by their places; and why some are not carried."""
-    found: dict[int, Format] = {}
-    left_out: list[str] = []
-    for medium, described in enumerate(description.media):
-        try:
-            found[medium] = Format.of(described)
-        except MediaError as error:
-            left_out.append(error.problem)
-    return found, left_out
 
 
 class Reception:
@@ -62,7 +50,7 @@ class Reception:
     ) -> None:
         self.key = key
         self.intake = Intake("RTSP")
-        formats, self.intake.left_out = _formats(description)
+        formats, self.intake.left_out = formats_of(description)
         self.intake.describe(formats)
         self._gateway = gateway
         self._name = description.name

@@ -23,8 +23,9 @@ async def listening(
     gateway: Gateway, host: str | None, port: int, tls: ssl.SSLContext | None, ports: range | None
 ) -> AsyncIterator[tuple[str, int]]:
     """Listen while entered; gives the address in use. ``ports``: for datagrams, None: those the system chooses."""
+    tunnels: dict[str, Connection] = {}
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(gateway, ports),
+        lambda: Connection(gateway, ports, tunnels),
         host,
         port,
         ssl=tls,

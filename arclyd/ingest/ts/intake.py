@@ -2,6 +2,9 @@
 
 What tracks there are, and how they are configured, is only known from what comes; so frames are held, within bounds,
 until the stream can be claimed (`wants_claim`). The same happens again when the program's streams change.
+
+Frames are copied into the ring whole, not written there as they come (`Publisher.reserve`): packets of several tracks
+interleave, how long a picture is is known at its end, and what it is framed by there (start codes, ADTS, LATM) goes.
 """
 
 from __future__ import annotations
@@ -33,16 +36,24 @@ HELD: Final = Bounds(ticks=3 * 90_000, size=8 << 20, frames=1024, together=90_00
 """How much is held while a track is not configured, or no keyframe came; then those there are must do."""
 
 MOST_BYTES: Final = 16 << 20
+MOST_FRAMES: Final = 1 << 14
 """Held while the daemon is asked; what comes beyond that is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A frame that waits for the claim."""
+    """A frame, and what it goes out with. ``lost``: something of its track is missing before it."""
 
     lane: Lane
     unit: AccessUnit
     config: bytes
+    lost: bool
+
+    @classmethod
+    def of(cls, lane: Lane, unit: AccessUnit) -> _Held:
+        """The next one of ``lane``."""
+        lost, lane.lost = lane.lost, False
+        return cls(lane, unit, lane.framer.config, lost)
 
     @property
     def time(self) -> int | None:
@@ -124,6 +135,7 @@ class Intake:
         """No more will come: takes what has no end of its own."""
         for event in self._demuxer.finish():
             self._take(event)
+        self._held.finish()
 
     def _take(self, event: Program | Unit) -> None:
         if isinstance(event, Program):
@@ -148,9 +160,9 @@ class Intake:
         for stream in program.streams:
             lane = before.get(stream.pid)
             self._lanes[stream.pid] = lane if lane is not None and lane.stream == stream else Lane.of(stream)
-        if self._stream.publisher is not None and list(before.values()) != list(self._lanes.values()):
-            for lane in self._lanes.values():
-                lane.place = -1
+        if list(before.values()) != list(self._lanes.values()):
+            for lane in (*before.values(), *self._lanes.values()):
+                lane.place = -1  # also of one that is claimed just now: it has to be claimed anew
 
     def _receive(self, lane: Lane, unit: AccessUnit) -> None:
         if lane.kind is TrackKind.DATA and unit.dts is None:  # it goes with what is shown when it comes
@@ -160,14 +172,14 @@ class Intake:
         elif self._stream.publisher is None or lane.place < 0 or lane.sound != lane.framer.sound:
             self._hold(lane, unit)
         else:
-            self._publish(_Held(lane, unit, lane.framer.config))
+            self._publish(_Held.of(lane, unit))
 
     def _hold(self, lane: Lane, unit: AccessUnit) -> None:
-        if self._held.size >= MOST_BYTES:
+        if self._held.size >= MOST_BYTES or len(self._held) >= MOST_FRAMES:
             self.counts.gated += 1
             lane.lost = True
         else:
-            self._held.put(_Held(lane, unit, lane.framer.config))
+            self._held.put(_Held.of(lane, unit))
 
     # ---------------------------------------------------------------- claims
 
@@ -196,10 +208,12 @@ class Intake:
         """The claim of `tracks` was granted: what was held goes out."""
         self._stream.publisher = publisher
         for item in self._held.take():
-            if item.lane.place < 0:
-                self.counts.damaged += 1
-            else:
+            if item.lane.place >= 0:
                 self._publish(item)
+            elif item.lane in self._lanes.values():  # it came, or became another, while the daemon was asked
+                self._held.put(item)
+            else:
+                self.counts.damaged += 1
 
     def release(self) -> Publisher | None:
         """The stream is over: its publisher, if there is one, to be ended."""
@@ -220,7 +234,6 @@ class Intake:
         if item.config and item.config != lane.config:
             lane.config = item.config
             self._stream.publisher.set_config(lane.place, item.config)
-        lost, lane.lost = lane.lost, False
         self._stream.publish(
             lane.place,
             unit.payload,
@@ -228,6 +241,6 @@ class Intake:
             dts=unit.dts,
             duration=unit.duration,
             keyframe=unit.keyframe,
-            lost=lost,
+            lost=item.lost,
             corrupt=unit.corrupt,
         )

@@ -42,7 +42,9 @@ _ER_BSAC: Final = 22
 _PS: Final = 29
 _ESCAPE: Final = 31
 
-_SYNC_SBR: Final = 0x2B7
+SYNC_SBR: Final = 0x2B7
+"""What a backward compatible extension of a configuration begins with (1.6.5.2)."""
+
 _SYNC_PS: Final = 0x548
 
 _OBJECT_NAMES: Final = {1: "Main", 2: "LC", 3: "SSR", 4: "LTP", 23: "LD", 39: "ELD", 42: "xHE-AAC"}
@@ -150,7 +152,7 @@ class AudioConfig:
         return out.tobytes()
 
     def _write_sync_extension(self, out: BitWriter) -> None:
-        out.u(11, _SYNC_SBR)
+        out.u(11, SYNC_SBR)
         out.u(5, _SBR)
         out.u(1, 1)
         _write_rate(out, self.extension_rate)
@@ -268,7 +270,7 @@ def _count_channels(bits: BitReader) -> int:
 
 def _read_sync_extension(bits: BitReader) -> tuple[int, bool]:
     """Read the backward compatible signalling (1.6.5.2): the extension rate, 0 for none, and parametric stereo."""
-    if bits.left < 16 or bits.u(11) != _SYNC_SBR or _read_object_type(bits) != _SBR or not bits.flag():
+    if bits.left < 16 or bits.u(11) != SYNC_SBR or _read_object_type(bits) != _SBR or not bits.flag():
         return 0, False
     rate = _read_rate(bits)
     ps = bits.left >= 12 and bits.u(11) == _SYNC_PS and bits.flag()

@@ -218,6 +218,8 @@ def _sized(obu: bytes) -> bytes:
     if obu[0] >> 3 & 15 == ObuType.TEMPORAL_DELIMITER:
         return b""
     size = len(obu) - at
+    if size < 0:
+        raise MediaError(_UNIT, "a header that is cut off")
     if obu[0] & 2:
         size, at = read_leb128(memoryview(obu), at)
     if obu[0] & 0x80 or not 0 <= size - (len(obu) - at) <= _LOST_ZEROS:

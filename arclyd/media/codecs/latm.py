@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from arclyd.errors import MediaError
-from arclyd.media.codecs.aac import AudioConfig
+from arclyd.media.codecs.aac import SYNC_SBR, AudioConfig
 from arclyd.media.codecs.bits import BitReader
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class LatmReader:
 
     def __init__(self, mux: Buffer = b"") -> None:
         self._elsewhere = bool(memoryview(mux).nbytes)
-        self._mux = _read_mux(BitReader(mux, _WHAT), mux) if self._elsewhere else None
+        padded = bytes(mux) + bytes(4)  # GStreamer leaves out what follows the sound's own configuration: zeros
+        self._mux = _read_mux(BitReader(padded, _WHAT), padded) if self._elsewhere else None
 
     @property
     def config(self) -> bytes:
@@ -94,8 +95,7 @@ def _read_mux(bits: BitReader, element: Buffer) -> _Mux:
         raise bits.error("more than one program or layer")
     length = _read_value(bits) if later else 0
     before = bits.left
-    AudioConfig.read(bits, to_end=False)
-    size = before - bits.left
+    size = _sound_size(bits, element)
     if later:
         if length < size:
             raise bits.error("a configuration longer than it says")
@@ -107,6 +107,20 @@ def _read_mux(bits: BitReader, element: Buffer) -> _Mux:
     if bits.flag():
         bits.skip(8)
     return _Mux(config, subframes, fixed, other)
+
+
+def _sound_size(bits: BitReader, element: Buffer) -> int:
+    """Bits of the AudioSpecificConfig, which are passed over; GStreamer leaves its extension in where none may be."""
+    before = bits.left
+    AudioConfig.read(bits, to_end=False)
+    ahead = BitReader(element, _WHAT)
+    ahead.skip(ahead.left - bits.left)
+    if bits.left >= 16 and ahead.u(11) == SYNC_SBR:  # no framing begins so: its type would be a reserved one
+        again = BitReader(element, _WHAT)
+        again.skip(again.left - before)
+        AudioConfig.read(again, to_end=True)
+        bits.skip(bits.left - again.left)
+    return before - bits.left
 
 
 def _cut(element: Buffer, left: int, size: int) -> bytes:

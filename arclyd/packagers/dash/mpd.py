@@ -2,6 +2,11 @@
 
 Its clock is Unix time: the presentation is available since 1970, and a period starts where the wall clock stood at its
 first picture. So nothing in it depends on when the packager began.
+
+A rendition whose media time is still negative there can't be in it, since an offset can't be negative (5.3.9.2.2).
+Where that is for less than a second, because pictures of the first are reordered, the period starts as much later;
+where it is because the rendition begins later, with times of its own, another period starts where it does. What
+overlaps the start of a period is cut off by the player (5.3.2.1).
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -17,7 +23,7 @@ from arclyd.packagers.rates import bandwidth, frame_rate
 from arclyd.packagers.wall import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from arclyd.packagers.pieces import Lane, Period
     from arclyd.packagers.variant import Variant
@@ -34,6 +40,9 @@ SOON_SECONDS: Final = Fraction(1, 2)
 
 ONE_CLOCK_NS: Final = 500_000_000
 """Renditions whose timestamps differ from the wall clock by as much as the others', or nearly, are of one encoder."""
+
+TOGETHER: Final = Fraction(1)
+"""Seconds into a period until which a rendition begins with it."""
 
 DELAY_PARTS: Final = 5
 """Parts a low-latency player stays behind the end: one on its way, the others for the network.
@@ -55,12 +64,12 @@ def manifest(variants: Sequence[Variant], *, low_latency: bool, query: str = "")
     root = Element("MPD", _root(variants, segments, low_latency=low_latency))
     if low_latency and not window.ended:
         _service(root, window)
-    for period, members in _by_period(segments):
-        start = Fraction(period.wall_at(period.origin), 1_000_000_000)
-        node = SubElement(root, "Period", {"id": str(period.number), "start": duration(start)})
+    for span in _spans(segments, variants[1:], low_latency=low_latency):
+        start = Fraction(span.period.wall_at(span.begin), 1_000_000_000)
+        node = SubElement(root, "Period", {"id": span.id, "start": duration(start)})
         rows = [
-            *_rows(variants[0], period, members, period.origin),
-            *(row for other in variants[1:] for row in _beside(other, period, members, low_latency=low_latency)),
+            *_rows(variants[0], span.period, span.segments, span.begin),
+            *(row for other in variants[1:] for row in _beside(other, span, low_latency=low_latency)),
         ]
         for number, alike in enumerate(_adaptations(rows)):
             _adaptation(node, number, alike, low_latency=low_latency, query=query)
@@ -120,6 +129,47 @@ def _by_period(segments: Sequence[Segment]) -> list[tuple[Period, list[Segment]]
     return grouped
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A period of the presentation: of ``period`` what is from ``begin`` to ``end``, in seconds of its media time."""
+
+    period: Period
+    begin: Fraction
+    end: Fraction | None
+    segments: Sequence[Segment]
+    id: str
+
+
+def _spans(segments: Sequence[Segment], others: Sequence[Variant], *, low_latency: bool) -> Iterator[_Span]:
+    for period, members in _by_period(segments):
+        begins = _begins(period, members, others, low_latency=low_latency)
+        for place, (begin, end) in enumerate(zip_longest(begins, begins[1:])):
+            inside = [each for each in members if _end(each) > begin and (end is None or _start(each) < end)]
+            if inside:
+                name = f"{period.number}.{round((begin - period.origin) * 1000)}" if place else str(period.number)
+                yield _Span(period, begin, end, inside, name)
+
+
+def _begins(
+    period: Period, segments: Sequence[Segment], others: Sequence[Variant], *, low_latency: bool
+) -> list[Fraction]:
+    """Where it starts, and where other variants begin in it that have no time before."""
+    late = {
+        -origin
+        for other in others
+        for own, members in _by_period(_shown(other.window, low_latency=low_latency))
+        if (origin := _same_time(period, own)) < 0 and _common(segments, members) > 0
+    }
+    first = max((seconds for seconds in late if seconds <= TOGETHER), default=Fraction(0))
+    return [period.origin + seconds for seconds in (first, *sorted(each for each in late if each > TOGETHER))]
+
+
+def _common(segments: Sequence[Segment], others: Sequence[Segment]) -> Fraction:
+    """Seconds that both have; not more than 0: none."""
+    ends = (_wall(each[-1]) + each[-1].lead_duration for each in (segments, others))
+    return min(ends) - max(_wall(segments[0]), _wall(others[0]))
+
+
 # ------------------------------------------------------------- representations
 
 
@@ -149,15 +199,15 @@ def _rows(variant: Variant, period: Period, segments: Sequence[Segment], origin:
     return [_Row(variant, lane, segments, origin) for lane in period.lanes.values()]
 
 
-def _beside(variant: Variant, period: Period, segments: Sequence[Segment], *, low_latency: bool) -> list[_Row]:
-    """What another variant has in the time of a period: of its own period that has most of it."""
-    begin, end = _wall(segments[0]), _wall(segments[-1]) + segments[-1].lead_duration
+def _beside(variant: Variant, span: _Span, *, low_latency: bool) -> list[_Row]:
+    """What another variant has in the time of a span: of its own period that has most of it."""
     best: tuple[Fraction, list[_Row]] = (Fraction(0), [])
     for own, members in _by_period(_shown(variant.window, low_latency=low_latency)):
-        common = min(end, _wall(members[-1]) + members[-1].lead_duration) - max(begin, _wall(members[0]))
-        origin = _same_time(period, own)
-        kept = [segment for segment in members if _end(segment) > origin]
-        if common > best[0] and kept and origin >= 0:  # an offset can't be negative
+        common = _common(span.segments, members)
+        origin = _same_time(span.period, own) + span.begin - span.period.origin
+        end = None if span.end is None else origin + span.end - span.begin
+        kept = [each for each in members if _end(each) > origin and (end is None or _start(each) < end)]
+        if common > best[0] and kept and origin >= 0:
             best = common, _rows(variant, own, kept, origin)
     return best[1]
 

@@ -18,6 +18,7 @@ from arclyd.packagers.hls.multivariant import multivariant
 from arclyd.packagers.hls.transport import transport_segment, transportable
 from arclyd.packagers.http import answers
 from arclyd.packagers.http.endless import Endless
+from arclyd.packagers.http.release import Sent
 from arclyd.packagers.http.snapshot import Snapshots
 from arclyd.packagers.roster import whole
 from arclyd.packagers.variant import Variant
@@ -40,7 +41,7 @@ FARTHEST: Final = 2
 """Segments ahead of the newest that may be waited for (6.2.5.2)."""
 
 MOST_TEXTS: Final = 1024
-"""Playlists kept as they were sent last, so that a thousand viewers cost one."""
+"""Playlists kept as they were sent last, so that a thousand viewers cost one, also where each has a token."""
 
 MOST_TRANSPORTS: Final = 16
 """MPEG-TS segments kept as they were made: viewers ask for the same newest ones."""
@@ -115,21 +116,20 @@ class Plane:
         return self._text(
             request,
             [each.window.stamp for each in variants],
-            lambda: multivariant(variants, transport=transport, query=_query(request)),
+            lambda query: multivariant(variants, transport=transport, query=query),
             answers.HLS,
-        )
+        ).answer(request, filling=_token(request))
 
     async def _manifest(self, request: web.Request, channel: Channel) -> web.StreamResponse:
         self._viewers.seen(channel.key, _viewer(request))
         await self._ready(channel)
         variants, low_latency = self._variants(request, channel), channel.settings.low_latency
-        query = _query(request)
         return self._text(
             request,
             [each.window.stamp for each in variants],
-            lambda: manifest(variants, low_latency=low_latency, query=query),
+            lambda query: manifest(variants, low_latency=low_latency, query=query),
             answers.DASH,
-        )
+        ).answer(request, filling=_token(request))
 
     async def _media_playlist(self, request: web.Request, channel: Channel, lane: int | None) -> web.StreamResponse:
         await self._ready(channel)
@@ -137,38 +137,47 @@ class Plane:
         periods = {id(segment.period): segment.period for segment in window.segments}.values()
         if not any(lane in period.lanes if lane is not None else transportable(period) for period in periods):
             raise web.HTTPNotFound
-        blocked = await self._block(request, channel, lane)
+        token, sent = _token(request), False
+
+        def send() -> None:
+            nonlocal sent
+            sent = self._listed(request, channel, lane).send(request, f"max-age={window.target}", token)
+
+        blocked = await self._block(request, channel, lane, send)
+        if sent:
+            return Sent()
+        caching = f"max-age={window.target}" if blocked else answers.CHANGING
+        return self._listed(request, channel, lane).answer(request, caching, token)
+
+    def _listed(self, request: web.Request, channel: Channel, lane: int | None) -> answers.Text:
+        """The playlist of a lane as it is now."""
+        window = channel.window
         skip = request.query.get("_HLS_skip") in {"YES", "v2"}
-        style = Style(lane, low_latency=channel.settings.low_latency, skip=skip, query=_query(request))
         others = self._roster.renditions(whole(channel.key))
-        return self._text(
-            request,
-            [window.stamp, *(each.window.stamp for each in others)],
-            lambda: media_playlist(window, style, _reports(channel, lane, others, style.query)),
-            answers.HLS,
-            caching=f"max-age={window.target}" if blocked else answers.CHANGING,
-            variety="skip" if skip else "",
-        )
+
+        def make(query: str) -> str:
+            style = Style(lane, low_latency=channel.settings.low_latency, skip=skip, query=query)
+            return media_playlist(window, style, _reports(channel, lane, others, query))
+
+        stamp = [window.stamp, *(each.window.stamp for each in others)]
+        return self._text(request, stamp, make, answers.HLS, variety="skip" if skip else "")
 
     def _text(
-        self,
-        request: web.Request,
-        stamp: object,
-        make: Callable[[], str],
-        content_type: str,
-        *,
-        caching: str = answers.CHANGING,
-        variety: str = "",
-    ) -> web.Response:
-        """The text of ``make`` as it was made last, if ``stamp`` is the same."""
+        self, request: web.Request, stamp: object, make: Callable[[str], str], content_type: str, *, variety: str = ""
+    ) -> answers.Text:
+        """The text of ``make`` as it was made last, if ``stamp`` is the same.
+
+        ``make``: is told what is appended to every URI, where a viewer has a token: with a hole for it.
+        """
         asked = request.match_info
-        name = (asked["app"], asked["name"], asked["file"], variety, _query(request))
+        query = f"?{tokens.PARAMETER}={answers.HOLE}" if _token(request) else ""
+        name = (asked["app"], asked["name"], asked["file"], variety, query)
         known = self._texts.get(name)
         if known is None or known[0] != stamp:
             if len(self._texts) >= MOST_TEXTS:
                 self._texts.clear()
-            known = self._texts[name] = (stamp, answers.Text(make(), content_type))
-        return known[1].answer(request, caching)
+            known = self._texts[name] = (stamp, answers.Text(make(query), content_type))
+        return known[1]
 
     async def _clock(self, _request: web.Request, _channel: Channel) -> web.StreamResponse:
         """The time, for players whose own clock is off."""
@@ -176,8 +185,11 @@ class Plane:
 
     # ---------------------------------------------------------------- waiting
 
-    async def _block(self, request: web.Request, channel: Channel, lane: int | None) -> bool:
-        """Hold the request until the playlist has what it asks for; True: it asked for something (6.2.5.2)."""
+    async def _block(self, request: web.Request, channel: Channel, lane: int | None, send: Callable[[], None]) -> bool:
+        """Hold the request until the playlist has what it asks for; True: it asked for something (6.2.5.2).
+
+        ``send``: called in the moment the playlist that was waited for is there.
+        """
         number, part = _whole(request, "_HLS_msn"), _whole(request, "_HLS_part")
         if number is None:
             if part is not None:
@@ -187,20 +199,20 @@ class Plane:
         if number > window.next_number + FARTHEST:
             raise web.HTTPBadRequest
         counted = window.period.lead if lane is None and window.period else lane or 0
-        await self._wait(channel, lambda: window.ended or window.has(number, part, counted))
+        await self._wait(channel, lambda: window.ended or window.has(number, part, counted), send)
         return True
 
     async def _ready(self, channel: Channel) -> None:
         await self._wait(channel, lambda: channel.ready)
 
     @staticmethod
-    async def _wait(channel: Channel, condition: Callable[[], bool]) -> None:
+    async def _wait(channel: Channel, condition: Callable[[], bool], at_once: Callable[[], None] | None = None) -> None:
         if condition():
             return
         seconds = PATIENCE * float(channel.window.target or channel.settings.cutting.segment)
         try:
             async with asyncio.timeout(seconds):
-                await channel.until(condition)
+                await channel.until(condition, at_once)
         except TimeoutError:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "1"}) from None
 
@@ -331,10 +343,10 @@ def _folder(name: str, rendition: Channel) -> str:
     return "" if rendition.name == name else f"../{rendition.name}/"
 
 
-def _query(request: web.Request) -> str:
-    """The viewer's token, to be appended to what its player fetches next."""
+def _token(request: web.Request) -> str:
+    """The viewer's token, to be said again with what its player fetches next."""
     token = request.query.get(tokens.PARAMETER, "")
-    return f"?{tokens.PARAMETER}={token}" if tokens.looks_like_one(token) else ""
+    return token if tokens.looks_like_one(token) else ""
 
 
 def _viewer(request: web.Request) -> str:

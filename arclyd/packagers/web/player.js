@@ -5,6 +5,7 @@ import { address } from "./feed.js";
 const HLS_TYPE = "application/vnd.apple.mpegurl";
 const AGAIN_MS = 2000;
 const CATCH_UP = 1.1; // times the speed, until it is as near to the live end as it should be
+const LATE = 0.3; // seconds too far from the live end, when it begins to play, that are skipped
 const CLOCK_TRIES = 3;
 
 export class Player {
@@ -107,6 +108,9 @@ export class Player {
       backBufferLength: 30,
     });
     this.#hls = hls;
+    if (lowLatency) {
+      this.#video.addEventListener("playing", () => this.#nearer(hls), { once: true });
+    }
     hls.on(Hls.Events.ERROR, (_event, error) => {
       if (error.fatal) {
         this.#mend(Hls, error, lowLatency);
@@ -114,6 +118,16 @@ export class Player {
     });
     hls.loadSource(this.#playlist());
     hls.attachMedia(this.#video);
+  }
+
+  /** What was fetched first may be old by the time it is shown: goes where it should be, if that is there already. */
+  #nearer(hls) {
+    const wanted = hls.liveSyncPosition;
+    const { buffered, currentTime } = this.#video;
+    const end = buffered.length ? buffered.end(buffered.length - 1) : 0;
+    if (hls === this.#hls && wanted !== null && wanted - currentTime > LATE && wanted < end) {
+      this.#video.currentTime = wanted;
+    }
   }
 
   #mend(Hls, error, lowLatency) {

@@ -85,6 +85,8 @@ class _Sound:
 
     def _configure(self, config: bytes) -> None:
         facts = AudioConfig.parse(config)
+        if not (facts.sample_rate and facts.output_rate and facts.output_channels):
+            raise MediaError("AudioSpecificConfig", "no sampling rate, or no channels")
         self.config = config
         self.shape = (facts.output_rate, facts.output_channels)
         self._ticks = facts.frame_length * self._clock_rate // facts.sample_rate
@@ -201,7 +203,8 @@ class LatmDepacketizer(_Sound):
         if self._reader.config != self.config:
             self._configure(self._reader.config)
         for place, unit in enumerate(units):
-            yield self._unit(unit, packet, place)
+            if unit:
+                yield self._unit(unit, packet, place)
 
 
 class GenericPacketizer:

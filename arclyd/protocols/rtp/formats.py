@@ -7,7 +7,6 @@ said is taken from the packets where they say it, and guessed where nothing else
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from arclyd.protocols.rtp.payload import Depacketizer
-    from arclyd.protocols.sdp.description import MediaDescription
+    from arclyd.protocols.sdp.description import MediaDescription, SessionDescription
 
 CLOCK: Final = 90_000
 """Of every picture's timestamps."""
@@ -92,6 +91,23 @@ class Format:
                 return cls(int(text), name, codec, _clock(codec, clock_rate), channels, parameters)
             seen.append(mapping.partition("/")[0] or text)
         raise MediaError("SDP", f"{medium.kind} as {', '.join(seen)[:100]}, which is not known here")
+
+
+def formats_of(description: SessionDescription, without: str = "") -> tuple[dict[int, Format], list[str]]:
+    """What the media of a description are, by their places; and why some are not known here.
+
+    Those with the attribute ``without`` are passed over.
+    """
+    found: dict[int, Format] = {}
+    left_out: list[str] = []
+    for place, medium in enumerate(description.media):
+        if without and medium.attribute(without) is not None:
+            continue
+        try:
+            found[place] = Format.of(medium)
+        except MediaError as error:
+            left_out.append(error.problem)
+    return found, left_out
 
 
 def _mapped(text: str, mapping: str, parameters: Mapping[str, str]) -> tuple[str, int, int]:
@@ -166,7 +182,7 @@ def _from_base64(text: str) -> list[bytes]:
         part = part.rstrip("=")  # noqa: PLW2901 - cameras leave the padding out, or write too much of it
         try:
             data = base64.b64decode(part + "=" * (-len(part) % 4))
-        except binascii.Error:
+        except ValueError:  # letters that it does not have, or too few
             continue
         if data:
             found.append(data)

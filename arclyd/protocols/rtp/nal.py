@@ -128,7 +128,7 @@ class NalDepacketizer:
     def _begins(self, payload: bytes) -> bool:
         """An access unit begins with this packet: nothing of it was lost before."""
         size = self._syntax.header
-        if len(payload) <= size + 3:
+        if len(payload) < 2 * size + 3:
             return False
         kind = self._syntax.nal_type(payload)
         if kind == self._syntax.fragment:

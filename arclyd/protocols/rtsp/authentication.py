@@ -40,16 +40,19 @@ class Authentication:
             asked.append(f'Basic realm="{REALM}"')
         return tuple(("WWW-Authenticate", value) for value in asked)
 
+    def is_stale(self, request: Request, now: float) -> bool:
+        """True: it carries an answer to a nonce that is not this connection's, or no longer: another one helps."""
+        nonce = digest.parameters(_digest(request)).get("nonce", "")
+        return bool(_digest(request)) and (not self._nonce or nonce != self._nonce or now > self._until)
+
     def shown(self, request: Request, now: float) -> dict[str, str]:
         """The answer to a digest that a request carries, for who has the passwords; empty: none that counts.
 
         It has to be to this connection's nonce, in time, for what is requested, and not one that came before.
         """
-        scheme, _, text = request.get("Authorization").partition(" ")
-        if scheme.lower() != "digest":
-            return {}
+        text = _digest(request)
         said = digest.parameters(text)
-        if not self._nonce or said.get("nonce") != self._nonce or now > self._until or said.get("realm") != REALM:
+        if not text or self.is_stale(request, now) or said.get("realm") != REALM:
             return {}
         if _path(said.get("uri", "")) != _path(request.url):
             return {}
@@ -59,6 +62,11 @@ class Authentication:
                 return {}
             self._count = count
         return {"user": said.get("username", ""), "digest": text[: digest.MOST], "method": request.method}
+
+
+def _digest(request: Request) -> str:
+    scheme, _, text = request.get("Authorization").partition(" ")
+    return text if scheme.lower() == "digest" else ""
 
 
 def _path(url: str) -> str:

@@ -242,7 +242,9 @@ def _read_head(head: bytes) -> tuple[Request | Response, int]:
         raise WireError("RTSP", f"a message with {len(fields)} fields")
     lengths = [value for name, value in fields if name.lower() == "content-length"]
     known = tuple((name, value) for name, value in fields if name.lower() != "content-length")
-    return _first_line(lines[0].strip(), known), _length(lengths)
+    first = _first_line(lines[0].strip(), known)
+    tunnels = isinstance(first, Request) and first.version.startswith("HTTP/")  # whose length is made up
+    return first, 0 if tunnels else _length(lengths)
 
 
 def _length(values: list[str]) -> int:

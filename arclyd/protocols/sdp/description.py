@@ -36,12 +36,14 @@ class MediaDescription:
         return _first(self.attributes, name)
 
     def mapping(self, name: str, format: str) -> str:
-        """What the attribute ``name`` (rtpmap, fmtp) says of a payload type; empty where it says nothing."""
-        for attribute, value in self.attributes:
-            if attribute == name:
-                number, _, rest = value.strip().partition(" ")
-                if number == format:
-                    return rest.strip()
+        """What the attribute ``name`` (rtpmap, fmtp) says of a payload type; empty where it says nothing.
+
+        Where there is one payload type and one such attribute they belong together, even if its number is another.
+        """
+        found = [value.strip().partition(" ") for attribute, value in self.attributes if attribute == name]
+        for number, _, rest in found:
+            if number == format or len(found) == len(self.formats) == 1:
+                return rest.strip()
         return ""
 
     def parameters(self, format: str) -> dict[str, str]:

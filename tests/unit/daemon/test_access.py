@@ -12,6 +12,7 @@ from arclyd.control import tokens
 from arclyd.daemon.access import Access, is_loopback
 from arclyd.daemon.config import parse
 from arclyd.errors import AlreadyPublishing, ConfigError, StreamNotFound, Unauthorized
+from arclyd.protocols.digest import Challenge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,27 @@ def test_each_kind_of_credentials_lets_in_who_has_it() -> None:
         ({"token": token[:-1]}, 0),
     ):
         assert access.problem("live/a", NEAR, shown, at), shown
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])
+def test_a_digest_shows_a_password_without_it(algorithm: str) -> None:
+    access = Access("none", {"studio": "horse"})
+    challenge = Challenge("arclyd", "n0nce", algorithm, qop=True)
+
+    def shown(user: str, password: str, method: str = "ANNOUNCE") -> dict[str, str]:
+        answer = challenge.answer(user, password, method="ANNOUNCE", uri="rtsp://h/live/a", count=1, cnonce="c")
+        return {"user": user, "digest": answer.partition(" ")[2], "method": method}
+
+    assert access.problem("live/a", NEAR, shown("studio", "horse"), 0) == ""
+    for wrong in (
+        shown("studio", "mule"),
+        shown("other", "horse"),
+        shown("other", access.summary),
+        shown("studio", "horse", "DESCRIBE"),
+        {"digest": "", "method": "ANNOUNCE"},
+        {**shown("studio", "horse"), "digest": shown("studio", "horse")["digest"].replace(algorithm, "SHA-512")},
+    ):
+        assert access.problem("live/a", NEAR, wrong, 0) == "wrong user or password"
 
 
 def test_credentials_of_a_kind_that_is_not_asked_for_do_not_let_in() -> None:

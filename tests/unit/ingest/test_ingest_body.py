@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import pytest
 
-from arclyd.errors import FrameTooLarge, MediaError
+from arclyd.errors import MediaError
 from arclyd.ingest.limits import Limits
 from arclyd.ingest.mpegts.body import Body
 from arclyd.media.formats import flv
 from arclyd.media.track import Track
+from arclyd.protocols.rtmp import amf0
+from tests.ingesting import Published
 from tests.ts_maker import TsMaker, registered
 
 AVCC = bytes.fromhex("014d401fffe10017674d401fda014016ec0440000003004000000c83c60ca801000468ef3c80")
@@ -36,19 +37,6 @@ def ts_stream() -> bytes:
     )
 
 
-class Publisher:
-    """Keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.payloads: list[bytes] = []
-
-    def publish(self, _track: int, payload: Any, **_facts: Any) -> int:
-        if len(payload) > 1 << 20:
-            raise FrameTooLarge(len(payload), 1 << 20)
-        self.payloads.append(bytes(payload))
-        return 0
-
-
 @pytest.mark.parametrize("step", [1, 2, 3, 100, 100_000])
 @pytest.mark.parametrize(
     ("data", "protocol", "first"),
@@ -56,7 +44,7 @@ class Publisher:
     ids=["flv", "ts"],
 )
 def test_a_body_is_known_by_its_first_bytes(data: bytes, protocol: str, first: bytes, step: int) -> None:
-    body, publisher = Body(None, Limits()), Publisher()
+    body, publisher = Body(None, Limits()), Published()
     for at in range(0, len(data), step):
         body.receive(data[at : at + step])
         if body.wants_claim and not body.live:
@@ -65,8 +53,22 @@ def test_a_body_is_known_by_its_first_bytes(data: bytes, protocol: str, first: b
     body.finish()
     assert body.begun
     assert body.news()["ingest_protocol"] == protocol
-    assert publisher.payloads[0] == first
+    assert publisher.payloads[0] == (0, first)
     assert len(publisher.payloads) == (8 if protocol == "flv+http" else 3)
+
+
+def test_flv_that_is_over_before_its_sound_came_has_to_do() -> None:
+    writer = flv.FlvWriter([PICTURE])
+    body = Body(None, Limits())
+    body.receive(writer.start() + writer.frame(0, b"key", pts=0, dts=0, keyframe=True))
+    body.receive(flv.tag(flv.SCRIPT_TAG, 0, amf0.encode("onMetaData", {"width": 16.0, "audiocodecid": 10.0})))
+    assert not body.wants_claim
+    body.finish()
+    assert body.wants_claim
+    published = Published(body.tracks())
+    body.begin(published)  # type: ignore[arg-type]
+    assert published.payloads == [(0, b"key")]
+    assert not body.wants_claim
 
 
 def test_flv_that_breaks_off_in_the_middle_of_nothing_is_an_error() -> None:

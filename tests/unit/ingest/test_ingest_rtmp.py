@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from arclyd.errors import FrameTooLarge, WireError
+from arclyd.errors import WireError
 from arclyd.ingest.flv import about
 from arclyd.ingest.flv.intake import HELD, Intake
 from arclyd.ingest.limits import Bucket, Census, Limits
@@ -22,6 +22,7 @@ from arclyd.media.formats.flv_tags import What, audio_parts, video_parts
 from arclyd.media.track import Track
 from arclyd.protocols.rtmp import amf0, enhanced
 from arclyd.protocols.rtmp.messages import Type
+from tests.ingesting import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,32 +34,6 @@ ASC = b"\x11\x90"
 BOTH = {"videocodecid": 7.0, "audiocodecid": 10.0}
 PICTURE = Track(VIDEO, CodecId.H264, flv.MILLISECOND, AVCC, 1280, 720)
 SOUND = Track.audio("aac", config=ASC, sample_rate=48000, channels=2, time_base=flv.MILLISECOND)
-
-
-@dataclass
-class Published:
-    tracks: list[Track]
-    frames: list[tuple[int, bytes, dict[str, Any]]] = field(default_factory=list)
-    configs: list[tuple[int, bytes]] = field(default_factory=list)
-    limit: int = 1 << 20
-    interrupted: bool = False
-
-    def publish(self, track: int, payload: Any, **facts: Any) -> int:
-        if len(payload) > self.limit:
-            raise FrameTooLarge(len(payload), self.limit)
-        self.frames.append((track, bytes(payload), facts))
-        return 0
-
-    def set_config(self, track: int, config: bytes, **_size: int) -> int:
-        self.configs.append((track, config))
-        return 1
-
-    def interrupt(self) -> None:
-        self.interrupted = True
-
-    @property
-    def payloads(self) -> list[tuple[int, bytes]]:
-        return [(track, payload) for track, payload, _ in self.frames]
 
 
 @dataclass
@@ -204,7 +179,8 @@ def test_frames_that_do_not_fit_or_make_no_sense_are_counted() -> None:
     intake.receive(VIDEO, 40, picture(b"x", track=Track(VIDEO, CodecId.H265, flv.MILLISECOND)))
     assert (intake.counts.too_large, intake.counts.damaged, intake.counts.dropped) == (1, 2, 3)
     intake.receive(AUDIO, 40, b"\xb2speex")
-    assert intake.unsupported == {"audio"}
+    assert intake.left_out == {AUDIO}
+    assert intake.news()["tags"]["left_out"] == "audio"
 
 
 def test_times_wrap_and_jump() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -14,13 +17,16 @@ import pytest
 from click.testing import CliRunner
 
 from arclyd.errors import AlreadyPublishing, WireError
+from arclyd.ingest import gateway as gateway_module
 from arclyd.ingest.claimed import MAX_CLAIMS, Claimed
 from arclyd.ingest.credentials import MOST, shown_in_header, shown_in_query
 from arclyd.ingest.holding import Bounds, Holding
 from arclyd.ingest.limits import Limits
 from arclyd.ingest.listening import limit_options, tls_options
+from arclyd.ingest.mpegts.address import Address, open_sender
 from arclyd.ingest.publication import TELL_SECONDS, Publication
 from arclyd.media.track import Track
+from tests.ingesting import FakeGateway, Published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,21 +162,6 @@ def test_without_a_keyframe_the_order_stays() -> None:
 # ------------------------------------------------------------------- claimed
 
 
-class Publisher:
-    """Keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.frames: list[tuple[int, dict[str, Any]]] = []
-        self.interrupted = False
-
-    def publish(self, track: int, _payload: bytes, **facts: Any) -> int:
-        self.frames.append((track, facts))
-        return 0
-
-    def interrupt(self) -> None:
-        self.interrupted = True
-
-
 def test_the_gate_opens_once_and_counts_what_it_kept_out() -> None:
     stream = Claimed("X")
     stream.anew([PICTURE, SOUND])
@@ -186,13 +177,13 @@ def test_sound_alone_has_no_gate() -> None:
 
 
 def test_a_jump_of_time_and_a_loss_are_discontinuities() -> None:
-    stream, publisher = Claimed("X"), Publisher()
+    stream, publisher = Claimed("X"), Published()
     stream.anew([PICTURE])
     stream.publisher = publisher  # type: ignore[assignment]
     for dts, lost in ((0, False), (40, False), (90_000_000, False), (90_000_040, True)):
         stream.publish(0, b"x", pts=dts, dts=dts, keyframe=True, lost=lost)
-    assert [facts["discontinuity"] for _, facts in publisher.frames] == [False, False, True, True]
-    assert [facts["dts"] for _, facts in publisher.frames][:3] == [0, 40, 80]
+    assert [facts["discontinuity"] for _, _, facts in publisher.frames] == [False, False, True, True]
+    assert [facts["dts"] for _, _, facts in publisher.frames][:3] == [0, 40, 80]
 
 
 def test_tracks_may_not_change_for_ever() -> None:
@@ -230,44 +221,7 @@ class Intake:
         self.release()
 
 
-class Gateway:
-    """Answers as it is told to, and keeps what it was asked."""
-
-    protocol = "x"
-
-    def __init__(self, refusal: Exception | None = None) -> None:
-        self.refusal = refusal
-        self.claims: list[dict[str, Any]] = []
-        self.entered: set[str] = set()
-        self.told: list[dict[str, object]] = []
-        self.control = self
-        self.during = lambda: None
-
-    async def admit(self, *_args: object) -> None:
-        self.during()
-        if self.refusal:
-            raise self.refusal
-
-    async def enter(self, key: str, _connection: object) -> bool:
-        self.entered.add(key)
-        return False
-
-    def leave(self, key: str, _connection: object) -> None:
-        self.entered.discard(key)
-
-    async def claim(self, _key: str, intake: Intake, **facts: Any) -> Publisher:
-        self.claims.append({**facts, "tracks": intake.tracks()})
-        self.during()
-        return Publisher()
-
-    async def update_metadata(self, _key: str, **fields: object) -> None:
-        self.told.append(fields)
-
-    def start(self, work: Any) -> None:
-        asyncio.ensure_future(work)  # noqa: RUF006 - the loop of a test lives longer
-
-
-def publication(gateway: Gateway, intake: Intake, news: Mapping[str, object] | None = None) -> Publication:
+def publication(gateway: FakeGateway, intake: Intake, news: Mapping[str, object] | None = None) -> Publication:
     fields = {} if news is None else news
     return Publication(
         gateway,  # type: ignore[arg-type]
@@ -281,7 +235,7 @@ def publication(gateway: Gateway, intake: Intake, news: Mapping[str, object] | N
 
 def test_a_stream_that_another_process_has_is_refused_and_ones_own_is_taken_over() -> None:
     async def claims(pid: int) -> bool:
-        gateway = Gateway(AlreadyPublishing("live/a", pid=pid))
+        gateway = FakeGateway(AlreadyPublishing("live/a", pid=pid))
         it = publication(gateway, Intake())
         await it.admit({})
         await it.claim()
@@ -293,8 +247,8 @@ def test_a_stream_that_another_process_has_is_refused_and_ones_own_is_taken_over
 
 
 def test_a_connection_that_went_while_it_was_judged_keeps_no_place_and_claims_nothing() -> None:
-    async def go() -> Gateway:
-        gateway, intake = Gateway(), Intake()
+    async def go() -> FakeGateway:
+        gateway, intake = FakeGateway(), Intake()
         it = publication(gateway, intake)
         gateway.during = it.interrupt
         await it.admit({})
@@ -308,8 +262,8 @@ def test_a_connection_that_went_while_it_was_judged_keeps_no_place_and_claims_no
 
 
 def test_a_connection_that_went_while_it_claimed_lets_go_of_the_stream() -> None:
-    async def go() -> tuple[Gateway, Intake]:
-        gateway, intake = Gateway(), Intake()
+    async def go() -> tuple[FakeGateway, Intake]:
+        gateway, intake = FakeGateway(), Intake()
         it = publication(gateway, intake)
         await it.admit({})
         gateway.during = it.interrupt
@@ -325,7 +279,7 @@ def test_a_connection_that_went_while_it_claimed_lets_go_of_the_stream() -> None
 def test_the_daemon_is_told_what_is_new_only_and_not_too_often() -> None:
     async def go() -> list[dict[str, object]]:
         news: dict[str, object] = {"fps": 25}
-        gateway = Gateway()
+        gateway = FakeGateway()
         it = publication(gateway, Intake(), news)
         await it.admit({})
         await it.claim()
@@ -339,3 +293,57 @@ def test_the_daemon_is_told_what_is_new_only_and_not_too_often() -> None:
         return gateway.told
 
     assert asyncio.run(go()) == [{"fps": 30}]
+
+
+# ------------------------------------------------------------------ the process
+
+
+def test_a_fault_in_one_connection_leaves_the_others_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_module, "TICK_SECONDS", 0.001)
+
+    class Faulty:
+        closed = ""
+
+        def tick(self, _now: float) -> None:
+            raise ZeroDivisionError
+
+        def close(self, reason: str, *, abort: bool = False) -> None:
+            self.closed = reason
+
+    class Sound(Faulty):
+        ticks = 0
+
+        def tick(self, _now: float) -> None:
+            self.ticks += 1
+
+    async def go() -> tuple[Faulty, Sound]:
+        gateway = gateway_module.Gateway(None, Limits(), "x")  # type: ignore[arg-type]
+        faulty, sound = Faulty(), Sound()
+        gateway.connections = {faulty, sound}
+        async with gateway.attended():
+            while sound.ticks < 3:
+                await asyncio.sleep(0.001)
+            assert faulty.closed == "a fault of the gateway"
+        return faulty, sound
+
+    _, sound = asyncio.run(asyncio.wait_for(go(), 30))
+    assert sound.closed == "the gateway ends"
+
+
+LOG = """
+    import logging
+    from arclyd.serving import log_events
+    log_events(quiet=False)
+    logging.getLogger("x").info("%s: lost", "live/a\\x1b[2J\\narclyd: live/b")
+"""
+
+
+def test_what_a_client_said_makes_no_line_of_its_own_in_the_log() -> None:
+    code = textwrap.dedent(LOG)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "arclyd: live/a\\x1b[2J\\narclyd: live/b: lost\n"
+
+
+def test_a_network_that_is_not_there_is_an_error_of_ours() -> None:
+    with pytest.raises(WireError, match="udp://255"):  # a socket may not send to everybody unless it says so
+        open_sender(Address.parse("udp://255.255.255.255:5"))

@@ -168,6 +168,44 @@ def test_a_rendition_that_is_not_there_in_a_period_is_not_in_it(clip: Callable[[
     assert [len(each.findall("AdaptationSet/Representation", MPD)) for each in periods] == [2]
 
 
+def shown(period: ElementTree.Element) -> dict[str, list[float]]:
+    """Wall clock at which each representation of a picture shows its segments from."""
+    begin, found = float(period.attrib["start"][2:-1]), {}
+    for representation in period.findall("AdaptationSet[@contentType='video']/Representation", MPD):
+        template = representation.find("SegmentTemplate", MPD)
+        assert template is not None
+        offset, scale = int(template.attrib["presentationTimeOffset"]), int(template.attrib["timescale"])
+        assert offset >= 0
+        found[representation.attrib["id"]] = [begin + (at - offset) / scale for at, _ in timeline(representation)]
+    return found
+
+
+@pytest.mark.parametrize("names", [("h264_bframes_aac.mp4", "h264_aac.mp4"), ("h264_aac.mp4", "h264_bframes_aac.mp4")])
+def test_a_rendition_whose_pictures_are_reordered_otherwise_is_there(
+    clip: Callable[[str], Clip], names: tuple[str, str]
+) -> None:
+    (period,) = read(*(windowed(*clip(name)) for name in names)).iterfind("Period", MPD)
+    found = shown(period)
+    assert sorted(found) == ["source-0", "v0-0"]
+    first, second = found.values()
+    assert len(first) == len(second)
+    assert first == pytest.approx(second, abs=0.2)  # decoding times, which the reordering sets apart
+
+
+def test_a_rendition_that_begins_later_with_times_of_its_own_begins_a_period(clip: Callable[[str], Clip]) -> None:
+    tracks, frames = clip("h264_aac.mp4")
+    joined = [replace(frame, capture_ns=frame.capture_ns + 3_500_000_000) for frame in frames]
+    base, other = windowed(tracks, frames), windowed(tracks, joined)
+    before, after = read(base, other).iterfind("Period", MPD)
+    assert len({before.attrib["id"], after.attrib["id"]}) == 2
+    assert float(after.attrib["start"][2:-1]) == pytest.approx(1_700_000_003.5, abs=0.01)
+    start = 1_700_000_000
+    assert shown(before) == {"source-0": pytest.approx([start, start + 1, start + 2, start + 3], abs=0.01)}
+    both = shown(after)
+    assert both["source-0"] == pytest.approx([start + 3, start + 4, start + 5], abs=0.01)  # one is over the boundary
+    assert both["v0-0"] == pytest.approx([start + 3.5 + second for second in range(6)], abs=0.01)
+
+
 def test_an_ended_presentation_has_a_duration_and_is_not_looked_at_again(clip: Callable[[str], Clip]) -> None:
     window = windowed(*clip("h264_aac.mp4"))
     assert "minimumUpdatePeriod" in read(window).attrib

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +70,28 @@ def test_what_is_there_is_never_touched(tmp_path: Path) -> None:
     file.close()
     assert taken.read_text() == "precious"
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_two_recorders_never_have_one_file(tmp_path: Path) -> None:
+    """They ask for the same name at the same moment: each gets a file of its own, whole, locked until it is closed."""
+    count = 16
+    together = threading.Barrier(count)
+
+    def record(number: int) -> DiskFile:
+        together.wait(timeout=30)
+        file = DiskFile(tmp_path / "x.ts")
+        file.write(bytes([number]) * 1000)
+        file.commit()
+        return file
+
+    with ThreadPoolExecutor(count) as pool:
+        made = list(pool.map(record, range(count)))
+    assert {file.path.name for file in made} == {"x.ts", *(f"x-{number}.ts" for number in range(2, count + 1))}
+    for number, file in enumerate(made):
+        assert file.path.read_bytes() == bytes([number]) * 1000
+        assert is_growing(file.path)
+        file.close()
+        assert not is_growing(file.path)
 
 
 def test_a_file_grows_as_long_as_somebody_writes_it(tmp_path: Path) -> None:

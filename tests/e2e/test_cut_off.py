@@ -13,6 +13,7 @@ import arclyd
 from tests.e2e.networks import impossible, joined
 from tests.e2e.packager import KEY, TRACK, Packager
 from tests.e2e.rtmp import RtmpGateway
+from tests.e2e.transport import TransportGateway
 from tests.packaging import make_clip
 from tests.waiting import wait_until
 
@@ -103,3 +104,31 @@ def test_an_encoder_whose_packets_are_dropped_goes_on_by_another_port(
     wait_until(lambda: "ENDLIST" in followed.look(), what="the end")
     pictures = [line for line in player.finish(90) if not line.startswith("#")]
     assert len(pictures) > before.qos.tracks[0].frames  # it went on with the second's
+
+
+def test_a_sender_by_http_whose_packets_are_dropped_is_followed_by_its_next_request(
+    daemon: Daemon, spawn: Spawner, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path, "h264_aac.mp4", 60)
+    here, there = joined(spawn)
+    gateway = TransportGateway(here, "http://0.0.0.0:0", key=None)
+    url = f"http://{here.address}:{gateway.port}/{KEY}"
+    send = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy", "-f", "flv", url]
+    first = there(PROGRAM, *send, name="first")
+    with arclyd.connect() as control:
+        before = wait_until(lambda: found(control), what="the first")
+        port = int(before.metadata.publisher_addr.rpartition(":")[2])
+        there.drop("sport", port)
+        here.drop("dport", port)
+        there(PROGRAM, *send, name="second")
+        wait_until(lambda: control.info(KEY).epoch == before.epoch + 1, what="the second")
+        assert first.process.poll() is None
+        assert control.info(KEY).metadata.ingest_protocol == "flv+http"
+    gateway.says("its sender came back by another connection")
+
+
+def found(control: arclyd.Control) -> arclyd.StreamInfo | None:
+    try:
+        return info if (info := control.info(KEY)).publisher else None
+    except arclyd.StreamNotFound:
+        return None
