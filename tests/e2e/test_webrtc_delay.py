@@ -51,6 +51,7 @@ PUBLISH = """(async () => {
 PLAY = """(async () => {
     const { negotiate } = await import("./signal.js");
     window.playing?.close();
+    window.playing = null;
     [window.seen, window.first] = [[], null];
     const begun = performance.now();
     const video = document.createElement("video");
@@ -63,6 +64,9 @@ PLAY = """(async () => {
     [canvas.width, canvas.height] = [640, 360];
     const paint = canvas.getContext("2d", { willReadFrequently: true });
     const look = () => {
+        if (window.playing !== connection) {
+            return; // the one before
+        }
         window.first ??= performance.now() - begun;
         const now = Date.now() % 2 ** BITS;
         paint.drawImage(video, 0, 0, 640, 360);

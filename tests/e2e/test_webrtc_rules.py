@@ -128,7 +128,7 @@ def test_who_may_publish_and_play_is_the_daemons_to_say(daemon: Daemon, spawn: S
     os.kill(daemon.pid, signal.SIGHUP)
     with arclyd.connect() as control:
         wait_until(lambda: any(app.name == "live" for app in control.apps()), what="the new configuration")
-    gateway = WebrtcGateway(spawn)
+    gateway = WebrtcGateway(spawn, "--idle", 60)
     status, headers, text = ask(gateway, "POST", f"/{KEY}/whip", offer())
     assert (status, headers["WWW-Authenticate"], text) == (401, 'Bearer realm="arclyd"', "not allowed\n")
     wrong = {**SDP, "Authorization": "Bearer 1:2"}
@@ -146,12 +146,13 @@ def test_who_may_publish_and_play_is_the_daemons_to_say(daemon: Daemon, spawn: S
 
 
 def test_too_many_and_those_that_never_connect_are_let_go(spawn: Spawner) -> None:
-    gateway = WebrtcGateway(spawn, "--max-per-address", 1, "--start", 2)
-    status, headers, _ = ask(gateway, "POST", f"/{KEY}/whip", offer())
+    gateway = WebrtcGateway(spawn, "--max-per-address", 1, "--start", 5)
+    body = offer()
+    status, headers, _ = ask(gateway, "POST", f"/{KEY}/whip", body)
     assert status == 201
-    assert ask(gateway, "POST", "/live/cam2/whip", offer())[0] == 503
-    wait_until(lambda: ask(gateway, "POST", "/live/cam2/whip", offer())[0] == 201, what="the first to be given up")
-    assert "not connected within 2 s" in gateway.script.errors
+    assert ask(gateway, "POST", "/live/cam2/whip", body)[0] == 503
+    wait_until(lambda: ask(gateway, "POST", "/live/cam2/whip", body)[0] == 201, what="the first to be given up")
+    assert "not connected within 5 s" in gateway.script.errors
     host, port = gateway.base.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as slow:  # a header that does not end
         slow.settimeout(60)
@@ -164,7 +165,7 @@ def test_too_many_and_those_that_never_connect_are_let_go(spawn: Spawner) -> Non
 
 def test_a_gateway_that_is_told_to_stop_says_goodbye(spawn: Spawner, tmp_path: Path) -> None:
     write(tmp_path / "clip", clip("h264", "libopus"))
-    gateway = WebrtcGateway(spawn)
+    gateway = WebrtcGateway(spawn, "--idle", 60)
     sender = spawn(CLIENT, "publish", gateway.url("whip"), "", tmp_path / "clip", name="sender")
     sender.await_line("publishing")
     await_pictures()

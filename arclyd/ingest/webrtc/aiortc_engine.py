@@ -229,7 +229,7 @@ class _Incoming:
         self._tap = _Tap(listener, medium)
         self._handle = receiver._handle_rtcp_packet
         setattr(receiver, "_RTCRtpReceiver__jitter_buffer", self._tap)  # noqa: B010 - the name is not ours
-        setattr(receiver, "_handle_rtcp_packet", self._control)  # noqa: B010 - as above
+        setattr(receiver, "_handle_rtcp_packet", self._control)  # noqa: B010 - the name is not ours
 
     async def _control(self, packet: object) -> None:
         if isinstance(packet, RtcpSrPacket):
@@ -257,8 +257,8 @@ class _Outgoing:
         self._clock_rate = clock_rate
         sender.replaceTrack(_Quiet(sender.kind))
         setattr(sender, "_next_encoded_frame", self._next)  # noqa: B010 - the names are not ours
-        setattr(sender, "_send_rtcp", self._control)  # noqa: B010 - as above
-        setattr(sender, "_send_keyframe", lambda: listener.keyframe_wanted(medium))  # noqa: B010 - as above
+        setattr(sender, "_send_rtcp", self._control)  # noqa: B010 - the name is not ours
+        setattr(sender, "_send_keyframe", lambda: listener.keyframe_wanted(medium))  # noqa: B010 - the name is not ours
 
     async def send(self, packets: Packets) -> None:
         frame = RTCEncodedFrame(list(packets.payloads), packets.timestamp, None)  # type: ignore[arg-type] # no level

@@ -26,8 +26,9 @@ log: Final = logging.getLogger(__name__)
 LOOK_FRAMES: Final = 256
 """Frames that are looked at for their order: more pictures than any encoder's group has of other kinds than B."""
 
-LOOK_SECONDS: Final = 5.0
-"""For a stream that is claimed to have a frame."""
+SOON_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 2.0
+"""For a stream to have a keyframe, before and after one was asked for; then it is waited for in the connection."""
 
 MOST_LATE: Final = 4096
 MOST_LATE_BYTES: Final = 4 << 20
@@ -65,10 +66,13 @@ class Player:
             MediaError: nothing of it can be sent.
         """
         async with AsyncSubscriber(self.key, name=self._name, socket=self._gateway.control.socket) as subscriber:
-            frames = await subscriber.recv_many(LOOK_FRAMES, LOOK_SECONDS)
-            if not frames:
-                raise StreamNotFound(self.key)  # its publisher has not begun: the viewer is to ask again
+            frames = await subscriber.recv_many(LOOK_FRAMES, SOON_SECONDS)
+            if not frames:  # nothing to begin with is in the ring
+                self.ask()
+                frames = await subscriber.recv_many(LOOK_FRAMES, LOOK_SECONDS)
             self._tracks = subscriber.tracks
+            if not self._tracks:
+                raise StreamNotFound(self.key)  # its publisher has not begun: the viewer is to come again
             self._choice = Choice.of(self._tracks)
             check_order(frames, self._choice.places, self._tracks)
         self.left_out = self._choice.left_out
