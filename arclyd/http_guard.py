@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import struct
 import time
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler, Middleware
     from aiohttp.web_protocol import RequestHandler
 
 AT_ONCE: Final = 16
 """Connections that are given up before others get their turn again: what ends with each takes a while."""
+
+BACKLOG: Final = 100
+KEEPALIVE_SECONDS: Final = 20.0
+FAREWELL_SECONDS: Final = 1.0
+"""At the end, for answers that are on their way; endless ones have none."""
 
 REFUSAL: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -62,6 +73,58 @@ class Guard:
         self._server: web.Server | None = None
         self._watched: dict[RequestHandler, _Watched] = {}
         self._busy: Counter[RequestHandler] = Counter()
+
+    @property
+    def middleware(self) -> Middleware:
+        """Tells the guard which connections wait for an answer; for an application that does not tell by itself."""
+
+        @web.middleware
+        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self.begin(request.protocol)
+            try:
+                return await handler(request)
+            finally:
+                self.done(request.protocol)
+
+        return guarded
+
+    @asynccontextmanager
+    async def serving(
+        self,
+        app: web.Application,
+        host: str | None,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        backlog: int = BACKLOG,
+    ) -> AsyncIterator[asyncio.Server]:
+        """Serve ``app`` while entered, each connection watched. No ``host``: at all addresses."""
+        logging.getLogger("aiohttp.server").addFilter(Expected())
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,  # a client that left waits for nothing any more
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            shutdown_timeout=FAREWELL_SECONDS,
+        )
+        await runner.setup()
+        assert runner.server is not None
+        self.watch(runner.server)
+        watching = asyncio.create_task(self.run())
+        patience = self._limits.idle_seconds if tls else None
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                self.protocol, host, port, ssl=tls, ssl_handshake_timeout=patience, backlog=backlog
+            )
+            try:
+                yield server
+            finally:
+                server.close()
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await runner.cleanup()
 
     def watch(self, server: web.Server) -> None:
         """``server`` makes the protocol of each connection, and lists them."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -69,22 +66,9 @@ async def listening(gateway: Gateway, address: Address) -> AsyncIterator[tuple[s
     app = web.Application()
     app.router.add_put("/{app}/{name}", handle)
     app.router.add_post("/{app}/{name}", handle)
-    logging.getLogger("aiohttp.server").addFilter(http_guard.Expected())
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    assert runner.server is not None
-    guard.watch(runner.server)
-    watching = asyncio.create_task(guard.run())
-    try:
-        server = await asyncio.get_running_loop().create_server(guard.protocol, address.host or None, address.port)
+    async with guard.serving(app, address.host or None, address.port) as server:
         try:
             yield server.sockets[0].getsockname()[:2]
         finally:
-            server.close()
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        for connection in list(gateway.connections):
-            connection.close("the gateway ends", abort=True)
-        await runner.cleanup()
+            for connection in list(gateway.connections):
+                connection.close("the gateway ends", abort=True)

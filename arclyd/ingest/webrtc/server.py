@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,8 +32,6 @@ from arclyd.ingest.webrtc.trickle import Fragment
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Sequence
-
-    from aiohttp.typedefs import Handler, Middleware
 
     from arclyd.ingest.gateway import Gateway
     from arclyd.ingest.limits import Limits
@@ -238,20 +235,6 @@ async def _common_headers(_request: web.Request, response: web.StreamResponse) -
     response.headers.update(CORS)
 
 
-def _guarded(guard: http_guard.Guard) -> Middleware:
-    """Tell the guard which connections wait for an answer."""
-
-    @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        guard.begin(request.protocol)
-        try:
-            return await handler(request)
-        finally:
-            guard.done(request.protocol)
-
-    return guarded
-
-
 @asynccontextmanager
 async def listening(gateway: Gateway, place: Place) -> AsyncIterator[tuple[str, int]]:
     """Listen while entered; gives the address in use."""
@@ -275,23 +258,6 @@ async def _serving(desk: Desk, limits: Limits, place: Place) -> AsyncIterator[tu
     app.router.add_routes(desk.routes())
     app.on_response_prepare.append(_common_headers)
     guard = http_guard.Guard(http_guard.Limits(limits.connections, idle_seconds=limits.start_seconds))
-    app.middlewares.append(_guarded(guard))
-    logging.getLogger("aiohttp.server").addFilter(http_guard.Expected())
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
-    await runner.setup()
-    assert runner.server is not None
-    guard.watch(runner.server)
-    watching = asyncio.create_task(guard.run())
-    try:
-        server = await asyncio.get_running_loop().create_server(
-            guard.protocol, place.host, place.port, ssl=place.tls, ssl_handshake_timeout=10.0 if place.tls else None
-        )
-        try:
-            yield server.sockets[0].getsockname()[:2]
-        finally:
-            server.close()
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        await runner.cleanup()
+    app.middlewares.append(guard.middleware)
+    async with guard.serving(app, place.host, place.port, tls=place.tls) as server:
+        yield server.sockets[0].getsockname()[:2]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from arclyd.control import tokens
-from arclyd.http_guard import Expected, Guard, Limits
+from arclyd.http_guard import Guard, Limits
 from arclyd.packagers.http import answers
 from arclyd.packagers.http.admission import admits
 
@@ -30,10 +27,6 @@ AT_ONCE: Final = 16
 SEND_BUFFER: Final = 256 << 10
 """Bytes the kernel keeps of what a client has yet to take: 20 Mb/s over 100 ms. Without a bound it goes to megabytes,
 which are copied for nothing where the client never reads."""
-
-KEEPALIVE_SECONDS: Final = 20.0
-FAREWELL_SECONDS: Final = 1.0
-"""At the end, for answers that are on their way; endless ones have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,56 +46,14 @@ async def serving(routes: Iterable[web.RouteDef], front: Front) -> AsyncIterator
     app = web.Application(client_max_size=0)
     app.router.add_routes(routes)
     app.on_response_prepare.append(_common_headers)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,  # a viewer that left waits for nothing any more
-        keepalive_timeout=KEEPALIVE_SECONDS,
-        shutdown_timeout=FAREWELL_SECONDS,
-    )
-    logging.getLogger("aiohttp.server").addFilter(Expected())
     guard = Guard(front.limits)
-    app.middlewares.extend((_guarded(guard), _authorized(front.secret)))
-    await runner.setup()
-    assert runner.server is not None
-    guard.watch(runner.server)
-    watching = asyncio.create_task(guard.run())
-    try:
-        listening = await asyncio.get_running_loop().create_server(
-            guard.protocol,
-            front.host,
-            front.port,
-            ssl=front.tls,
-            ssl_handshake_timeout=front.limits.idle_seconds if front.tls else None,
-            backlog=AT_ONCE,
-        )
-        for each in listening.sockets:  # what they accept inherits it
+    app.middlewares.extend((guard.middleware, _authorized(front.secret)))
+    async with guard.serving(app, front.host, front.port, tls=front.tls, backlog=AT_ONCE) as server:
+        for each in server.sockets:  # what they accept inherits it
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             with socket.socket(fileno=os.dup(each.fileno())) as same:  # the event loop's own can't be told
                 same.listen(BACKLOG)
-        try:
-            yield listening.sockets[0].getsockname()[:2]
-        finally:
-            listening.close()
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        await runner.cleanup()
-
-
-def _guarded(guard: Guard) -> Middleware:
-    """Tell the guard which connections wait for an answer."""
-
-    @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        guard.begin(request.protocol)
-        try:
-            return await handler(request)
-        finally:
-            guard.done(request.protocol)
-
-    return guarded
+        yield server.sockets[0].getsockname()[:2]
 
 
 def _authorized(secret: bytes | None) -> Middleware:
