@@ -423,9 +423,16 @@ class Connection(asyncio.Protocol):
     def _teardown(self) -> None:
         if self._reception is not None:
             self._reception.end(time.monotonic())
-            self.close("the encoder ended the stream")
+            self._part("the encoder ended the stream")
         else:
-            self.close("the player ended it")
+            self._part("the player ended it")
+
+    def _part(self, reason: str) -> None:
+        """It is over, and the client knows: it is left to it to close, since some take our doing so for a fault."""
+        self._closing = reason
+        self._let_go()
+        self._flush()
+        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._transport.abort)
 
     # ------------------------------------------------------------ who it is
 

@@ -56,6 +56,7 @@ class Reception:
         self._name = description.name
         self._fail = fail
         self._claiming: asyncio.Task[None] | None = None
+        self._ended = False
         self._publication = Publication(
             gateway, key, address, connection=connection, intake=self.intake, news=self._news
         )
@@ -93,7 +94,8 @@ class Reception:
             self._claiming = None
 
     def end(self, now: float) -> None:
-        """The encoder is done. What it sent is claimed if that was not done yet."""
+        """The encoder is done; a claim that is under way comes first."""
+        self._ended = True
         try:
             self.intake.finish(now)
         except ArclydError as error:
@@ -108,8 +110,9 @@ class Reception:
         self._publication.end()
 
     def interrupt(self) -> None:
-        """The connection is gone, and may come back. Idempotent."""
-        self._publication.interrupt()
+        """The connection is gone, and may come back, unless it is done. Idempotent."""
+        if not self._ended:
+            self._publication.interrupt()
 
     def _news(self) -> dict[str, object]:
         """What there is to say now."""
