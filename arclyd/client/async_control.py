@@ -49,6 +49,7 @@ class AsyncControl:
     subscribers = awaited(commands.subscribers)
     request_keyframe = awaited(commands.request_keyframe)
     admit = awaited(commands.admit)
+    wanted = awaited(commands.wanted)
     tell_connection = awaited(commands.tell_connection)
     kick = awaited(commands.kick)
     end = awaited(commands.end)

@@ -21,6 +21,7 @@ from arclyd.control.messages import (
     GetMetadata,
     GetQos,
     GetVersion,
+    GetWanted,
     GopIndex,
     Kick,
     ListApps,
@@ -34,6 +35,7 @@ from arclyd.control.messages import (
     StreamList,
     SubscriberList,
     TellConnection,
+    Wanted,
 )
 from arclyd.control.reports import AppInfo, GopEntry, Health, Metadata, Qos, StreamInfo, SubscriberInfo, Version
 from arclyd.errors import ProtocolError
@@ -143,6 +145,14 @@ def admit(key: str, action: str, *, address: str, protocol: str, shown: Mapping[
     Raises `Unauthorized` (the audit log says why), `AlreadyPublishing`, `StreamNotFound`.
     """
     return _done(Admit(_valid(key), action, address, protocol, dict(shown)))
+
+
+def wanted(key: str) -> Question[bool]:
+    """Offer to publish a stream. True: somebody asked for it in the last 5 s, and it was not there.
+
+    To be asked again at least every 10 s: only what is offered is kept an eye on.
+    """
+    return Question(GetWanted(_valid(key)), lambda reply: _as(Wanted, reply).wanted)
 
 
 def tell_connection(what: str, *, address: str, protocol: str, subject: str = "", reason: str = "") -> Question[None]:

@@ -58,6 +58,7 @@ class Control:
     subscribers = blocking(commands.subscribers)
     request_keyframe = blocking(commands.request_keyframe)
     admit = blocking(commands.admit)
+    wanted = blocking(commands.wanted)
     tell_connection = blocking(commands.tell_connection)
     kick = blocking(commands.kick)
     end = blocking(commands.end)

@@ -290,6 +290,22 @@ class Admit(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whether somebody asked for a stream in vain of late."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GetWanted(Request):
+    """Did somebody ask for that stream while there is none? By whoever would publish it then, again and again."""
+
+    op: ClassVar[str] = "wanted"
+    reply: ClassVar[type] = Wanted
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class TellConnection(Request):
     """A gateway's word on one of its connections, for the events: it came ("connected") or is gone ("disconnected").
 
@@ -360,6 +376,7 @@ REQUESTS: dict[str, type[Request]] = {
         ListSubscribers,
         GetEvents,
         Admit,
+        GetWanted,
         TellConnection,
         Kick,
         End,

@@ -15,8 +15,9 @@ from arclyd.control.keys import parse_key
 from arclyd.daemon import access, gop_index, health, views
 from arclyd.daemon.attachments import Attachments
 from arclyd.daemon.claims import Claims
+from arclyd.daemon.demand import Demand
 from arclyd.daemon.stream import Granted, Now, Party, Phase
-from arclyd.errors import AlreadyPublishing, ArclydError, RequestRefused, Unauthorized
+from arclyd.errors import AlreadyPublishing, ArclydError, RequestRefused, StreamNotFound, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,7 @@ class Dispatcher:
         self.streams = streams
         self.claims = Claims(streams)
         self.attachments = Attachments(streams)
+        self._demand = Demand()
         self._authorizer = authorizer
         self._version = version
         self._vitals = vitals
@@ -85,6 +87,8 @@ class Dispatcher:
         except ArclydError as error:
             if action in ("publish", "steer") or error.code == "unauthorized":
                 self._note_refusal(caller.party, request, subject, error, now)
+            if isinstance(error, StreamNotFound) and isinstance(request, m.Subscribe | m.Admit):
+                self._demand.ask(request.key, now.ns)
             if isinstance(request, m.Admit) and isinstance(error, Unauthorized):
                 raise Unauthorized(error.action, error.subject) from None  # why is for the log alone
             raise
@@ -162,6 +166,9 @@ class Dispatcher:
                 raise AlreadyPublishing(request.key, stream.publisher_pid)
         return Result(m.Ok())
 
+    def _wanted(self, _caller: Caller, _token: int, request: m.GetWanted, now: Now) -> Result:
+        return Result(m.Wanted(self._demand.offer(request.key, now.ns)))
+
     def _tell_connection(self, caller: Caller, _token: int, request: m.TellConnection, now: Now) -> Result:
         if request.what not in ("connected", "disconnected"):
             raise RequestRefused(f"a connection is connected or disconnected, not {request.what[:64]!r}")
@@ -232,6 +239,7 @@ class Dispatcher:
         (m.Publishing, _publishing),
         (m.EndPublish, _end_publish),
         (m.Admit, _admit),
+        (m.GetWanted, _wanted),
         (m.TellConnection, _tell_connection),
     )
     _PLAY: Final = (

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from arclyd.serving import Work
 
+    Once = Callable[[], Coroutine[None, None, str]]
+    """Something that ends, and returns why, or raises."""
+
+    Repeat = Callable[[str, Once], Coroutine[None, None, None]]
+    """How something of that name is done again and again."""
+
 log: Final = logging.getLogger(__name__)
 
 FIRST_PAUSE: Final = 1.0

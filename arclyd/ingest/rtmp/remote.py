@@ -22,6 +22,7 @@ from arclyd.protocols.rtmp.messages import Data, Type
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from arclyd.ingest.again import Repeat
     from arclyd.ingest.rtmp.outflow import Tag
 
 log: Final = logging.getLogger(__name__)
@@ -30,10 +31,10 @@ WAIT_SECONDS: Final = 3600.0
 """For a stream to appear before the next look."""
 
 
-def pull(url: str, key: str, *, on_taken: str | None, verify: bool, socket: str | None) -> None:
+def pull(url: str, key: str, *, repeat: Repeat, on_taken: str | None, verify: bool, socket: str | None) -> None:
     """Fetch and publish until SIGINT or SIGTERM."""
     work = partial(_pull_once, Address.parse(url), key, on_taken=on_taken, verify=verify, socket=socket)
-    asyncio.run(until_stopped(partial(again_and_again, f"pull {key}", work)))
+    asyncio.run(until_stopped(partial(repeat, f"pull {key}", work)))
 
 
 def push(key: str, url: str, *, verify: bool, socket: str | None) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from arclyd import Frame
+    from arclyd.ingest.again import Repeat
     from arclyd.ingest.rtsp.dialling import Dialled
     from arclyd.protocols.rtsp.messages import Response
 
@@ -42,10 +43,10 @@ LOOK_SECONDS: Final = 0.5
 REPORT_SECONDS: Final = 5.0
 
 
-def pull(url: str, key: str, *, on_taken: str | None, verify: bool, socket: str | None) -> None:
+def pull(url: str, key: str, *, repeat: Repeat, on_taken: str | None, verify: bool, socket: str | None) -> None:
     """Fetch and publish until SIGINT or SIGTERM."""
     pulling = Pulling(Address.parse(url), key, on_taken=on_taken, verify=verify, socket=socket)
-    asyncio.run(until_stopped(partial(again_and_again, f"pull {key}", pulling.once)))
+    asyncio.run(until_stopped(partial(repeat, f"pull {key}", pulling.once)))
 
 
 def push(key: str, url: str, *, verify: bool, socket: str | None) -> None:

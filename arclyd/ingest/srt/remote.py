@@ -24,6 +24,7 @@ from arclyd.protocols.srt.rejection import in_words
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from arclyd.ingest.again import Once, Repeat
     from arclyd.ingest.srt.library import Library
     from arclyd.ingest.srt.reactor import Endpoint, Reactor
 
@@ -44,24 +45,30 @@ SEND_BUFFER: Final = 4 << 20
 """Bytes that may be under way: what 40 Mb/s need over 0.8 s."""
 
 
-def pull(url: str, key: str, *, on_taken: str | None, verify: bool, socket: str | None) -> None:
+def pull(url: str, key: str, *, repeat: Repeat, on_taken: str | None, verify: bool, socket: str | None) -> None:
     """Fetch and publish until SIGINT or SIGTERM."""
     del verify  # nothing of TLS here
     address = Address.parse(url)
-    _run(f"pull {key}", address, lambda reactor: _pull_once(reactor, address, key, on_taken=on_taken, socket=socket))
+    once = partial(_pull_once, address=address, key=key, on_taken=on_taken, socket=socket)
+    _run(partial(repeat, f"pull {key}"), address, once)
 
 
 def push(key: str, url: str, *, verify: bool, socket: str | None) -> None:
     """Send until SIGINT or SIGTERM."""
     del verify
     address = Address.parse(url)
-    _run(f"push {key}", address, lambda reactor: _push_once(reactor, address, key, socket=socket))
+    once = partial(_push_once, address=address, key=key, socket=socket)
+    _run(partial(again_and_again, f"push {key}"), address, once)
 
 
-def _run(what: str, address: Address, once: Callable[[Reactor], Coroutine[None, None, str]]) -> None:
+def _run(
+    repeat: Callable[[Once], Coroutine[None, None, None]],
+    address: Address,
+    once: Callable[[Reactor], Coroutine[None, None, str]],
+) -> None:
     async def until_told() -> None:
         async with reacting() as reactor:
-            await until_stopped(partial(again_and_again, what, partial(once, reactor)))
+            await until_stopped(partial(repeat, partial(once, reactor)))
 
     _settings(address)  # what is wrong with them is told now
     asyncio.run(until_told())

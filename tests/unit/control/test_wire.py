@@ -41,6 +41,7 @@ REQUESTS = [
     m.ListSubscribers(None),
     m.GetEvents(4, True),
     m.Admit("live/a", "play", "192.0.2.1:5", "rtmp", {"user": "a", "pass": "b"}),
+    m.GetWanted("live/a"),
     m.TellConnection("disconnected", "192.0.2.1:5", "rtmp", "live/a", "left"),
     m.Kick("live/a", 7),
     m.End("live/a"),
