@@ -35,14 +35,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*command, "-keyout", key, "-out", chain], check=True, capture_output=True, timeout=60)
-    return chain, key
-
-
 def test_ffmpeg_by_rtmp(spawn: Spawner, source: Path) -> None:
     gateway, there = RtmpGateway(spawn), reader(spawn)
     done = ffmpeg("-readrate", PACE, "-i", source, "-c", "copy", "-f", "flv", gateway.url)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import arclyd
+from arclyd.protocols.rtsp.messages import Interleaved
 from tests import clips
 from tests.e2e.rtmp import KEY, ffmpeg, reader, received
 from tests.e2e.rtsp import RtspClient, RtspGateway
@@ -117,6 +118,27 @@ def test_a_player_in_datagrams_gets_packets_and_reports(daemon: Daemon, spawn: S
             assert rtcp.recv(2048)[1] == 200
             assert client.ask("TEARDOWN").status == 200
         wait_until(lambda: not publisher_watched(), what="the player to be gone")
+
+
+def test_a_player_that_pauses_gets_nothing_until_it_plays_again(daemon: Daemon, spawn: Spawner) -> None:
+    clip = clips.clip("h264", "aac")
+    gateway = RtspGateway(spawn)
+    with arclyd.Publisher(KEY, clip.tracks) as publisher, RtspClient(gateway.url) as client:
+        clips.publish(publisher, clip.samples)
+        base = client.ask("DESCRIBE").get("Content-Base")
+        channels = ("Transport", "RTP/AVP/TCP;unicast;interleaved=0-1")
+        assert client.ask("SETUP", f"{base}trackID=0", channels).status == 200
+        for shift in (4, 8):
+            assert client.ask("PLAY").status == 200
+            while not client.packets:
+                client.packets += [event for event in client.receive() if isinstance(event, Interleaved)]
+            assert client.ask("PAUSE").status == 200
+            wait_until(lambda: not publisher_watched(), what="the player to stand still")
+            client.packets.clear()
+            clips.publish(publisher, clip.samples, shift=clips.Fraction(shift))
+            assert client.ask("GET_PARAMETER").status == 200
+            assert not client.packets
+        assert client.ask("TEARDOWN").status == 200
 
 
 def publisher_watched() -> int:
