@@ -149,5 +149,5 @@ def test_opus_heads(head):
 
 @given(size=st.integers(0, 1 << 40))
 def test_sizes_of_units(size):
-    framed = av1._leb128(size)
-    assert av1._read_leb128(memoryview(framed + b"\x80"), 0) == (size, len(framed))
+    framed = av1.leb128(size)
+    assert av1.read_leb128(memoryview(framed + b"\x80"), 0) == (size, len(framed))

@@ -19,7 +19,7 @@ const commands = {
     await page?.context().close();
     said.length = 0;
     page = await browser.newPage(options);
-    page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
+    page.on("console", (message) => said.push(`${message.type()}: ${message.text()} ${message.location().url}`));
     page.on("pageerror", (error) => said.push(`error: ${error.message}`));
     await page.goto(url, { waitUntil: "domcontentloaded" });
   },

@@ -59,7 +59,7 @@ export class DirectPlayer {
     try {
       const { session, leftOut } = await negotiate(connection, this.#url, this.#token);
       if (connection !== this.#connection) {
-        release(session, this.#token);
+        release(connection, session, this.#token);
         return;
       }
       this.#session = session;
@@ -78,11 +78,8 @@ export class DirectPlayer {
     clearTimeout(this.#again);
     clearInterval(this.#measuring);
     this.#video.removeEventListener("playing", this.#shown);
-    if (this.#session !== null) {
-      release(this.#session, this.#token);
-      this.#session = null;
-    }
-    this.#connection?.close();
+    release(this.#connection, this.#session, this.#token);
+    this.#session = null;
     this.#connection = null;
     this.#video.srcObject = null;
   }

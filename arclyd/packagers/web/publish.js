@@ -52,7 +52,7 @@ async function start() {
     const found = await negotiate(attempt.connection, `${base}/${attempt.key}/whip`, attempt.token);
     attempt.session = found.session;
     if (running !== attempt) {
-      release(attempt.session, attempt.token);
+      release(attempt.connection, attempt.session, attempt.token);
     }
   } catch (error) {
     if (running === attempt) {
@@ -117,10 +117,7 @@ function stop(sentence, trouble = false) {
   attempt.timers.forEach(clearInterval);
   attempt.loudness?.close();
   attempt.stream?.getTracks().forEach((track) => track.stop());
-  if (attempt.session !== null) {
-    release(attempt.session, attempt.token);
-  }
-  attempt.connection?.close();
+  release(attempt.connection, attempt.session, attempt.token);
   video.srcObject = null;
   by("level").value = 0;
   by("watch").hidden = true;

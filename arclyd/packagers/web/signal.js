@@ -45,9 +45,18 @@ export async function negotiate(connection, url, token) {
   };
 }
 
-/** Ends a session, also when the page is being left. */
-export function release(session, token) {
-  fetch(session, { method: "DELETE", headers: authorization(token), keepalive: true }).catch(() => {});
+/**
+ * Ends a session (null: there is none), also when the page is being left, and then its connection: the gateway would take
+ * the end of that for the session's, and know nothing of a session that is to be ended.
+ */
+export function release(connection, session, token) {
+  const close = () => connection?.close();
+  if (session === null) {
+    close();
+    return;
+  }
+  const headers = authorization(token);
+  fetch(session, { method: "DELETE", headers, keepalive: true, signal: AbortSignal.timeout(PATIENCE) }).then(close, close);
 }
 
 function authorization(token) {
