@@ -183,7 +183,7 @@ class Library:
         def asked(_nothing: object, sock: int, _version: int, peer: int, stream_id: bytes | None) -> int:
             try:
                 code = judge(sock, *_unpacked(ctypes.string_at(peer, _SOCKADDR)), stream_id or b"")
-            except Exception:
+            except Exception:  # it is libsrt's thread, which can't take one
                 log.exception("a caller is refused")
                 code = _INTERNAL
             if code:

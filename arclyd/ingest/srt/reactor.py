@@ -304,7 +304,7 @@ def _all(found: list[Callable[[], None]]) -> None:
     for tell in found:
         try:
             tell()
-        except Exception:
+        except Exception:  # a fault in one is no reason to serve none any more
             log.exception("a connection")
 
 

@@ -125,7 +125,7 @@ class _Socket(asyncio.DatagramProtocol):
         """Whose a STUN message is; a check that proves its sender ties the address to a connection."""
         try:
             message = stun.parse_message(data)
-        except Exception:
+        except Exception:  # aioice raises whatever its parsing meets
             return None
         if message.message_class != stun.Class.REQUEST:
             known = (one for one in self._views if message.transaction_id in one.transactions)
